@@ -1,0 +1,1 @@
+//! REST, WebSocket, access tokens and the view store.

@@ -1,0 +1,1 @@
+//! The incremental core: engine, operators and views.

@@ -1,0 +1,1 @@
+//! Kafka, the local log and files in: decode, validate, intern, and the clock log.

@@ -1,0 +1,216 @@
+//! Reference data: districts, sensors, vehicles, roads, rules … as records that may change at any tick.
+//!
+//! A later record of the same kind and id replaces the earlier one; a record without a body deletes it; `ts` says when
+//! it takes effect (default: its tick). The kinds the dataflow computes with are typed here; every kind keeps its JSON,
+//! which is what the `reference` view publishes.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use crate::names::Sym;
+use crate::rows::LogPos;
+
+macro_rules! kinds {
+    ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
+        /// The kinds of reference records of the contract.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        pub enum Kind { $($(#[$doc])* $variant,)* }
+
+        impl Kind {
+            /// All kinds, in the order of the contract.
+            pub const ALL: &'static [Kind] = &[$(Kind::$variant,)*];
+
+            /// The name of the kind in a record.
+            pub fn name(self) -> &'static str {
+                match self { $(Kind::$variant => $name,)* }
+            }
+
+            /// The kind called `name`.
+            pub fn from_name(name: &str) -> Option<Kind> {
+                match name { $($name => Some(Kind::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+kinds! {
+    /// 区县, or a unit without an adcode of its own.
+    District = "district",
+    /// 单元网格.
+    Grid = "grid",
+    /// A sensor and its heartbeat.
+    Sensor = "sensor",
+    /// A vehicle and its working parameters.
+    Vehicle = "vehicle",
+    /// A fleet.
+    Fleet = "fleet",
+    /// 专业部门.
+    Department = "department",
+    /// A contractor.
+    Company = "company",
+    /// A road and its sweeping plan.
+    Road = "road",
+    /// 班次.
+    Shift = "shift",
+    /// 电子围栏.
+    Fence = "fence",
+    /// 公园.
+    Park = "park",
+    /// 居住用地.
+    Residence = "residence",
+    /// 绿地.
+    GreenSpace = "green_space",
+    /// 古树名木.
+    Tree = "tree",
+    /// 养护责任区.
+    CareArea = "care_area",
+    /// A walkable edge.
+    Walkway = "walkway",
+    /// A day of the working calendar.
+    Calendar = "calendar",
+    /// A case class with its limits.
+    CaseClass = "case_class",
+    /// An alert rule.
+    Rule = "rule",
+    /// An indicator.
+    Indicator = "indicator",
+    /// A score scheme.
+    ScoreScheme = "score_scheme",
+}
+
+/// One reference record as it came.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RefRecord {
+    /// Where the record stands in the log.
+    pub pos: LogPos,
+    /// Its kind.
+    pub kind: Kind,
+    /// Its id, unique within the kind.
+    pub id: Sym,
+    /// When it takes effect, Unix ms; `None` = at its tick.
+    pub ts: Option<i64>,
+    /// The content; `None` deletes.
+    pub body: Option<Arc<RefBody>>,
+}
+
+/// The content of a reference record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RefBody {
+    /// The record as one line of JSON, as it came.
+    pub json: Arc<str>,
+    /// What the dataflow computes with.
+    pub typed: Typed,
+}
+
+/// The typed content of the kinds that the dataflow computes with.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Typed {
+    /// `sensor`.
+    Sensor(SensorRef),
+    /// `vehicle`.
+    Vehicle(VehicleRef),
+    /// `rule`.
+    Rule(RuleRef),
+    /// `calendar`.
+    Calendar(CalendarRef),
+    /// A kind that no view computes with yet: published as JSON only.
+    Other,
+}
+
+/// `sensor`: what it measures, where, and how often it must be heard.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SensorRef {
+    /// `sensor_kind`; empty when not said.
+    pub kind: Sym,
+    /// `district`; empty when not said.
+    pub district: Sym,
+    /// `heartbeat_s`: it reports at least this often, seconds; `None` = never judged offline.
+    pub heartbeat_s: Option<f64>,
+}
+
+/// `vehicle`: whose it is.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VehicleRef {
+    /// `fleet`; empty when not said.
+    pub fleet: Sym,
+    /// `district`; empty when not said.
+    pub district: Sym,
+}
+
+/// `rule`: when an alert is raised and cleared. The record is documented in `docs/rules.md`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RuleRef {
+    /// Selector: only this metric; empty = any (offline rules watch the sensor, not a metric).
+    pub metric: Sym,
+    /// Selector: only this sensor kind; empty = any.
+    pub sensor_kind: Sym,
+    /// Selector: only this district; empty = any.
+    pub district: Sym,
+    /// `notice`, `warning` or `severe`.
+    pub severity: Severity,
+    /// The condition.
+    pub condition: Condition,
+    /// The condition must hold this long before the alert is raised, ms.
+    pub hold_ms: i64,
+    /// Switched off without being deleted.
+    pub enabled: bool,
+}
+
+/// How bad it is. A sensor shows `alarm` under a severe alert and `warning` under a warning.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// 提示.
+    Notice,
+    /// 一般.
+    Warning,
+    /// 严重.
+    Severe,
+}
+
+impl Severity {
+    /// The name in records and views.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Severe => "severe",
+        }
+    }
+}
+
+/// The condition of a rule.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Condition {
+    /// True from a value ≥ `raise`; once raised, until a value < `clear` (≤ `raise`).
+    Above {
+        /// Raise at or above.
+        raise: f64,
+        /// Clear below.
+        clear: f64,
+    },
+    /// True from a value ≤ `raise`; once raised, until a value > `clear` (≥ `raise`).
+    Below {
+        /// Raise at or below.
+        raise: f64,
+        /// Clear above.
+        clear: f64,
+    },
+    /// The sensor has not been heard for more than `heartbeats` × its heartbeat.
+    Offline {
+        /// How many heartbeats may be missed.
+        heartbeats: f64,
+    },
+}
+
+/// `calendar`: one day. Days without a record are working days from Monday to Friday.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct CalendarRef {
+    /// Days since 1970-01-01 of the city's own date.
+    pub day: i32,
+    /// Whether it is a working day (a 调休 Saturday is one; a holiday Monday is not).
+    pub working: bool,
+    /// Working hours as minutes of the day `[from, to)`, ascending; empty = the default hours.
+    pub hours: Vec<(u16, u16)>,
+}

@@ -1,0 +1,1 @@
+//! A reproducible city: the simulator and its dirt.

@@ -1,0 +1,1 @@
+//! Steps out: ClickHouse (embedded or external) and the log.
