@@ -112,6 +112,14 @@ impl Changes {
         *self = sorted;
     }
 
+    /// Takes the changes before `upper` out; needs them in order of tick.
+    pub fn split_before(&mut self, upper: Tick) -> Changes {
+        let n = self.heads.partition_point(|head| head.0 < upper);
+        let (heads, values) = (self.heads.split_off(n), self.values.split_off(n * self.arity));
+        let rest = Changes { arity: self.arity, heads, values };
+        std::mem::replace(self, rest)
+    }
+
     /// Number of changes.
     pub fn len(&self) -> usize {
         self.heads.len()

@@ -107,6 +107,8 @@ pub enum Value {
     Float(f64),
     /// An interned string.
     Name(Sym),
+    /// A string that the program itself knows.
+    Literal(&'static str),
     /// A string of its own, or JSON.
     Text(Arc<str>),
 }
@@ -121,6 +123,7 @@ impl Value {
     pub fn as_str<'a>(&'a self, names: &'a Names) -> Option<&'a str> {
         match self {
             Value::Name(sym) => Some(names.resolve(*sym)),
+            Value::Literal(text) => Some(text),
             Value::Text(text) => Some(text),
             _ => None,
         }
@@ -148,7 +151,7 @@ impl Value {
             Value::Bool(b) => f64::from(u8::from(*b)),
             Value::Int(i) => *i as f64,
             Value::Float(f) => *f,
-            Value::Null | Value::Name(_) | Value::Text(_) => f64::NAN,
+            Value::Null | Value::Name(_) | Value::Literal(_) | Value::Text(_) => f64::NAN,
         }
     }
 
@@ -161,6 +164,7 @@ impl Value {
             Value::Int(i) => write_serde(i, out),
             Value::Float(f) => write_serde(f, out),
             Value::Name(sym) => write_serde(names.resolve(*sym), out),
+            Value::Literal(text) => write_serde(text, out),
             Value::Text(text) => write_serde(text, out),
         }
     }
@@ -199,6 +203,7 @@ impl PartialEq for Value {
             (Value::Int(a), Value::Int(b)) => a == b,
             (Value::Float(a), Value::Float(b)) => a.to_bits() == b.to_bits(),
             (Value::Name(a), Value::Name(b)) => a == b,
+            (Value::Literal(a), Value::Literal(b)) => a == b,
             (Value::Text(a), Value::Text(b)) => a == b,
             _ => false,
         }
@@ -216,6 +221,7 @@ impl Hash for Value {
             Value::Int(i) => i.hash(state),
             Value::Float(f) => f.to_bits().hash(state),
             Value::Name(sym) => sym.hash(state),
+            Value::Literal(text) => text.hash(state),
             Value::Text(text) => text.hash(state),
         }
     }
