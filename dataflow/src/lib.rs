@@ -1,1 +1,19 @@
-//! The incremental core: engine, operators and views.
+//! The incremental core: rows in, steps out, and between them the views.
+//!
+//! * [`Engine`] runs the dataflow on N workers: `Feed` in, `Frame` out.
+//! * [`views`] holds one file per view: what a row means, how it is maintained, and its oracle.
+//! * [`operators`] are the few building blocks that views share.
+//!
+//! **V(T)**: at each tick every view equals a batch recomputation over the rows with a tick of at most T. This crate
+//! knows timely and differential; it does no I/O and knows neither Kafka, ClickHouse, HTTP nor tokio.
+
+pub mod calendar;
+pub mod engine;
+pub mod operators;
+pub mod series;
+pub mod settings;
+pub mod views;
+
+pub use engine::Engine;
+pub use settings::Settings;
+pub use views::specs;

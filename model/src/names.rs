@@ -10,8 +10,8 @@ use foldhash::HashMap;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
-/// An interned string.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+/// An interned string; the empty one by default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Sym(pub u32);
 
 impl Sym {

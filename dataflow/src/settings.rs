@@ -1,0 +1,76 @@
+//! The numbers that shape the views: spans, limits and retentions, all in milliseconds unless the name says otherwise.
+//!
+//! They are settings of a run, not rules of the city: rules are reference records.
+
+use model::TickLength;
+
+/// Settings of the dataflow. The meaning of `None` in a retention is "keep for ever", which suits a finite replay.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Settings {
+    /// Distance between ticks.
+    pub tick: TickLength,
+    /// Prefix of topic names in `rejects` and `late_ledger`.
+    pub topic_prefix: String,
+    /// Event times older than T by more than this are no longer needed to correct anything. Must be the horizon that
+    /// the edge uses: a record beyond it never gets here.
+    pub horizon_ms: Option<i64>,
+    /// Width of a sensor window.
+    pub window_ms: i64,
+    /// Distance between the starts of sensor windows; divides the width.
+    pub window_step_ms: i64,
+    /// Sensor windows are kept this long after their end.
+    pub window_retention_ms: Option<i64>,
+    /// Alerts are kept this long after they ended.
+    pub alert_retention_ms: Option<i64>,
+    /// Rejects and late records are kept this long after their tick.
+    pub refused_retention_ms: Option<i64>,
+    /// A vehicle without a fix for longer than this is offline.
+    pub vehicle_offline_ms: i64,
+    /// Below this speed, km/h, a vehicle that does not work is stopped.
+    pub stopped_below_kmh: f64,
+    /// A fix that needs more than this speed, km/h, from its neighbour is a jump.
+    pub jump_kmh: f64,
+    /// City time minus UTC, minutes.
+    pub utc_offset_min: i32,
+    /// Default working hours of a working day, minutes of the day, `[from, to)`.
+    pub working_hours: Vec<(u16, u16)>,
+    /// Extensions of a case beyond this number are not granted.
+    pub max_extensions: u32,
+}
+
+const MINUTE: i64 = 60_000;
+const DAY: i64 = 24 * 60 * MINUTE;
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            tick: TickLength::default(),
+            topic_prefix: "city.".into(),
+            horizon_ms: Some(7 * DAY),
+            window_ms: 5 * MINUTE,
+            window_step_ms: MINUTE,
+            window_retention_ms: Some(DAY),
+            alert_retention_ms: Some(7 * DAY),
+            refused_retention_ms: Some(DAY),
+            vehicle_offline_ms: 10 * MINUTE,
+            stopped_below_kmh: 3.0,
+            jump_kmh: 200.0,
+            utc_offset_min: 8 * 60,
+            working_hours: vec![(8 * 60, 12 * 60), (14 * 60, 18 * 60)],
+            max_extensions: 2,
+        }
+    }
+}
+
+impl Settings {
+    /// The settings of a finite replay: nothing is too late and nothing expires.
+    pub fn keep_everything(self) -> Self {
+        Self {
+            horizon_ms: None,
+            window_retention_ms: None,
+            alert_retention_ms: None,
+            refused_retention_ms: None,
+            ..self
+        }
+    }
+}

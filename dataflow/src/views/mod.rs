@@ -1,0 +1,206 @@
+//! The views: one file each, with the row type, its meaning, how it is maintained, and its oracle.
+//!
+//! [`VIEWS`] is the table of contents. To add a view, write its file and add its line; table, JSON schema, OpenAPI and
+//! live protocol derive from its [`ViewSpec`]. Operators that several views look at ([`crate::series`], [`vehicles`],
+//! [`cases`], [`reference`]) are rendered once by [`Context::new`]; a view takes what it needs from there.
+
+pub mod alerts;
+pub mod case_rates;
+pub mod cases;
+pub mod late_ledger;
+pub mod reference;
+pub mod rejects;
+pub mod sensor_windows;
+pub mod sensors;
+pub mod stream_health;
+pub mod vehicles;
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use model::{Kind, Names, Row, StreamId, Tick, ViewId, ViewSpec};
+use timely::dataflow::operators::vec::{Broadcast, Filter, Map, Partition};
+use timely::dataflow::operators::{Concat, Concatenate, Exchange};
+use timely::dataflow::{ProbeHandle, Scope};
+
+use crate::Settings;
+use crate::operators::delta::Delta;
+use crate::operators::publish::{Outbox, ViewRow, publish};
+use crate::operators::route;
+use crate::operators::ticked::{Tagged, ticked};
+use crate::series;
+use reference::CurrentRow;
+
+/// A view: what it is to others, and how it is rendered.
+pub struct View {
+    /// Name, columns, key.
+    pub spec: ViewSpec,
+    /// Builds its part of the dataflow and publishes its rows under the id given.
+    pub render: for<'s> fn(&mut Context<'s>, ViewId),
+}
+
+/// All views, in the order in which frames hold them.
+pub const VIEWS: &[View] = &[
+    sensors::VIEW,
+    alerts::VIEW,
+    sensor_windows::VIEW,
+    vehicles::VIEW,
+    cases::VIEW,
+    case_rates::VIEW,
+    stream_health::VIEW,
+    rejects::VIEW,
+    late_ledger::VIEW,
+    reference::VIEW,
+];
+
+/// The specifications of all views, by [`ViewId`].
+pub fn specs() -> Vec<ViewSpec> {
+    VIEWS.iter().map(|view| view.spec).collect()
+}
+
+/// Renders every view.
+pub(crate) fn render_all(mut context: Context<'_>) {
+    for (id, view) in (0u16..).zip(VIEWS) {
+        (view.render)(&mut context, ViewId(id));
+    }
+}
+
+/// The rows fed to this worker, stream by stream.
+pub struct Inputs<'scope> {
+    /// Rows of kind `Reading`.
+    pub readings: Tagged<'scope, Row>,
+    /// Rows of kind `Fix`.
+    pub fixes: Tagged<'scope, Row>,
+    /// Rows of kind `Case`.
+    pub cases: Tagged<'scope, Row>,
+    /// Rows of kind `Reference`.
+    pub reference: Tagged<'scope, Row>,
+    /// Rows of kind `Action`.
+    pub actions: Tagged<'scope, Row>,
+    /// Rows of kind `Rejected` and `Late`.
+    pub refused: Tagged<'scope, Row>,
+    /// Rows of kind `Bound`.
+    pub bound: Tagged<'scope, Row>,
+}
+
+/// Records that took the place of earlier ones: stream, partition, number.
+pub type Replaced = (StreamId, u16, i64);
+
+/// What a view may build upon.
+pub struct Context<'scope> {
+    /// Settings of the run.
+    pub settings: Arc<Settings>,
+    /// The names behind the symbols.
+    pub names: Arc<Names>,
+    /// Current reference data, each record at the worker of its id.
+    pub current: Tagged<'scope, Delta<CurrentRow>>,
+    /// Latest reading of each series.
+    pub sensors: Tagged<'scope, Delta<sensors::SensorRow>>,
+    /// Episodes of all rules.
+    pub episodes: Tagged<'scope, Delta<series::episodes::Episode>>,
+    /// Panes of the sliding windows, one share per worker.
+    pub panes: Tagged<'scope, series::panes::PaneChange>,
+    /// Latest fix of each vehicle.
+    pub vehicles: Tagged<'scope, Delta<vehicles::VehicleRow>>,
+    /// Fixes that are jumps.
+    pub jumps: Tagged<'scope, Delta<rejects::RefusedRow>>,
+    /// Cases.
+    pub cases: Tagged<'scope, Delta<cases::CaseRow>>,
+    /// Replaced records of all streams.
+    pub replaced: Tagged<'scope, Replaced>,
+    /// Operators' actions.
+    pub actions: Tagged<'scope, Row>,
+    /// Refused rows.
+    pub refused: Tagged<'scope, Row>,
+    /// What each tick bound.
+    pub bound: Tagged<'scope, Row>,
+    outbox: Rc<RefCell<Outbox>>,
+    probe: ProbeHandle<Tick>,
+}
+
+impl<'scope> Context<'scope> {
+    /// Renders the operators that several views share.
+    pub(crate) fn new(
+        inputs: Inputs<'scope>,
+        settings: &Settings,
+        names: &Arc<Names>,
+        worker: usize,
+        outbox: &Rc<RefCell<Outbox>>,
+        probe: &ProbeHandle<Tick>,
+    ) -> Self {
+        let settings = Arc::new(settings.clone());
+        let scope: Scope<'scope, Tick> = inputs.readings.scope();
+        let current = reference::render(inputs.reference, &settings);
+        let of = |kinds: &'static [Kind]| {
+            current.clone().filter(move |(_, delta)| kinds.contains(&reference::kind_of(delta)))
+        };
+        let rules = of(&[Kind::Rule]).broadcast();
+        let calendar = of(&[Kind::Calendar]).broadcast();
+
+        let readings = inputs.readings.exchange(|(_, row)| match row {
+            Row::Reading(reading) => route(reading.sensor.0),
+            _ => 0,
+        });
+        let readings = readings.flat_map(|(tick, row)| match row {
+            Row::Reading(reading) => Some((tick, series::In::Reading(reading))),
+            _ => None,
+        });
+        let known =
+            of(&[Kind::Sensor]).concat(rules).map(|(tick, delta)| (tick, series::In::Reference(delta)));
+        let said = ticked(readings.concat(known), "series", series::SeriesLogic::new(&settings, worker));
+        let mut said = said.partition(4, |(tick, out)| {
+            let port = match &out {
+                series::Out::Sensor(_) => 0,
+                series::Out::Episode(_) => 1,
+                series::Out::Pane(_) => 2,
+                series::Out::Replaced(..) => 3,
+            };
+            (port, (tick, out))
+        });
+        let mut port = || said.remove(0);
+        let sensors = port().flat_map(|(tick, out)| match out {
+            series::Out::Sensor(delta) => Some((tick, delta)),
+            _ => None,
+        });
+        let episodes = port().flat_map(|(tick, out)| match out {
+            series::Out::Episode(delta) => Some((tick, delta)),
+            _ => None,
+        });
+        let panes = port().flat_map(|(tick, out)| match out {
+            series::Out::Pane(change) => Some((tick, change)),
+            _ => None,
+        });
+        let replaced_readings = port().flat_map(|(tick, out)| match out {
+            series::Out::Replaced(stream, partition, n) => Some((tick, (stream, partition, n as i64))),
+            _ => None,
+        });
+
+        let (vehicles, jumps, replaced_fixes) =
+            vehicles::operate(inputs.fixes, of(&[Kind::Vehicle]), &settings, names);
+        let (cases, replaced_events) = cases::operate(inputs.cases, calendar, &settings);
+        let replaced = scope.concatenate([replaced_readings, replaced_fixes, replaced_events]);
+        Context {
+            settings,
+            names: Arc::clone(names),
+            current,
+            sensors,
+            episodes,
+            panes,
+            vehicles,
+            jumps,
+            cases,
+            replaced,
+            actions: inputs.actions,
+            refused: inputs.refused,
+            bound: inputs.bound,
+            outbox: Rc::clone(outbox),
+            probe: probe.clone(),
+        }
+    }
+
+    /// Publishes the rows of a view.
+    pub fn publish<R: ViewRow>(&self, rows: Tagged<'scope, Delta<R>>, view: ViewId) {
+        publish(rows, view, &self.outbox, &self.probe);
+    }
+}

@@ -1,0 +1,122 @@
+//! `rejects`: every record that is not in the views, and why.
+//!
+//! **Meaning.** One row per record refused at the edge (not JSON, a missing or wrong field, out of range, implausible
+//! on its own), and per fix that is a jump as the track is known now: a late fix can make it plausible, and the row goes.
+//!
+//! **State.** The rows of the refused-retention.
+
+use std::sync::Arc;
+
+use model::{Column, LogPos, Row, Tick, Type, Value, ViewSpec};
+use serde::{Deserialize, Serialize};
+use timely::dataflow::operators::vec::Map;
+use timely::dataflow::operators::{Concat, Exchange};
+
+use super::{Context, View};
+use crate::operators::delta::{Delta, Keyed};
+use crate::operators::park::expire;
+use crate::operators::publish::ViewRow;
+use crate::operators::route;
+use crate::operators::ticked::Tagged;
+
+/// Columns of a refused record, shared with `late_ledger`.
+pub(super) const COLUMNS: &[Column] = &[
+    Column::new("topic", Type::Text, "主题", "The topic of the stream."),
+    Column::new("partition", Type::Int, "分区", "Its partition; 0 in a replay."),
+    Column::new("offset", Type::Int, "偏移量", "Its offset; the line number from 0 in a replay."),
+    Column::new("reason", Type::Text, "原因", "A code, a colon, and what is wrong."),
+    Column::new("ts", Type::Time, "事件时间", "Its event time, if it could be read.").nullable(),
+    Column::new("tick", Type::Time, "时刻", "The tick that bound it."),
+    Column::new("payload", Type::Text, "内容", "The record as text, cut at 4096 bytes."),
+];
+
+/// The view.
+pub const VIEW: View = View {
+    spec: ViewSpec {
+        name: "rejects",
+        zh: "拒收记录",
+        doc: "Every record that is not in the views, and why.",
+        key: 3,
+        columns: COLUMNS,
+        bounded_by: "records refused within the refused-retention",
+    },
+    render: |context, id| {
+        let refused = of(context, |row| match row {
+            Row::Rejected(refused) => Some(refused),
+            _ => None,
+        });
+        let jumps = context
+            .jumps
+            .clone()
+            .exchange(|(_, delta)| route(delta.key().map_or(0, |pos| pos.offset as u32)));
+        let rows = expire(refused.concat(jumps), "rejects", context.settings.refused_retention_ms);
+        let prefix: Arc<str> = context.settings.topic_prefix.as_str().into();
+        context.publish(rows.map(move |(tick, delta)| (tick, named(delta, &prefix))), id);
+    },
+};
+
+/// A refused record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RefusedRow {
+    /// Where it stands in the log.
+    pub pos: LogPos,
+    /// Its event time, Unix ms.
+    pub ts: Option<i64>,
+    /// The tick that bound it.
+    pub tick: Tick,
+    /// Why.
+    pub reason: Arc<str>,
+    /// The record as text.
+    pub payload: Arc<str>,
+}
+
+impl Keyed for RefusedRow {
+    type Key = LogPos;
+    fn key(&self) -> LogPos {
+        self.pos
+    }
+}
+
+/// A refused record with the prefix of its topic.
+#[derive(Clone)]
+pub(super) struct NamedRow {
+    row: RefusedRow,
+    prefix: Arc<str>,
+}
+
+impl ViewRow for NamedRow {
+    fn values(&self, out: &mut Vec<Value>) {
+        let row = &self.row;
+        out.push(Value::Text(format!("{}{}", self.prefix, row.pos.stream.name()).into()));
+        out.push(Value::Int(i64::from(row.pos.partition)));
+        out.push(Value::Int(row.pos.offset as i64));
+        out.push(Value::Text(Arc::clone(&row.reason)));
+        out.push(row.ts.map_or(Value::Null, Value::Int));
+        out.push(Value::Int(row.tick as i64));
+        out.push(Value::Text(Arc::clone(&row.payload)));
+    }
+}
+
+pub(super) fn named(delta: Delta<RefusedRow>, prefix: &Arc<str>) -> Delta<NamedRow> {
+    let name = |row| NamedRow { row, prefix: Arc::clone(prefix) };
+    Delta { old: delta.old.map(name), new: delta.new.map(name) }
+}
+
+/// The refused rows that `pick` takes, at the worker of their offset.
+pub(super) fn of<'s>(
+    context: &Context<'s>,
+    pick: impl Fn(Row) -> Option<Box<model::Refused>> + 'static,
+) -> Tagged<'s, Delta<RefusedRow>> {
+    let refused = context.refused.clone().flat_map(move |(tick, row)| {
+        let refused = *pick(row)?;
+        let row = RefusedRow {
+            pos: refused.pos,
+            ts: refused.ts,
+            tick,
+            reason: refused.reason,
+            payload: refused.payload,
+        };
+        Some((tick, Delta { old: None, new: Some(row) }))
+    });
+    refused.exchange(|(_, delta)| route(delta.key().map_or(0, |pos| pos.offset as u32)))
+}

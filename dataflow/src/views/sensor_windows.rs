@@ -1,0 +1,178 @@
+//! `sensor_windows`: sliding windows over the readings of each kind, metric and district.
+//!
+//! **Meaning.** A window `[window_start, window_start + width)`, its start a multiple of the step, holds the counted
+//! readings whose event time lies in it, grouped by the sensor's kind and district *as they are now*. Windows that are
+//! still going on are there too. There is no row for a window without readings.
+//!
+//! **Mechanism.** Panes of one step each ([`crate::series::panes`]), one share per worker, are put together here: a
+//! changed pane changes width/step windows, each the sum of as many panes.
+//!
+//! **State.** One entry per group and pane; a window goes when its end is older than T by the window retention.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use model::{Column, Sym, Tick, Type, Value, ViewSpec};
+use serde::{Deserialize, Serialize};
+use timely::dataflow::operators::Exchange;
+
+use super::{Context, View};
+use crate::Settings;
+use crate::operators::delta::{Delta, Keyed};
+use crate::operators::keyed::KeyedState;
+use crate::operators::publish::ViewRow;
+use crate::operators::route;
+use crate::operators::ticked::{Ticked, ticked};
+use crate::series::panes::{Aggregate, Group, PaneChange};
+
+/// The view.
+pub const VIEW: View = View {
+    spec: ViewSpec {
+        name: "sensor_windows",
+        zh: "传感器滑动窗口",
+        doc: "Number, mean, least and greatest of the readings of a kind, metric and district in a sliding window.",
+        key: 4,
+        columns: &[
+            Column::new("kind", Type::Text, "类型", "Sensor kind; empty when unknown."),
+            Column::new("metric", Type::Text, "指标", "The metric."),
+            Column::new("district", Type::Text, "区县", "District; empty when unknown."),
+            Column::new("window_start", Type::Time, "窗口起点", "First instant of the window."),
+            Column::new("count", Type::Int, "读数个数", "Number of counted readings."),
+            Column::new("mean", Type::Float, "均值", "Their mean, from an exact sum of 10⁻⁹ units."),
+            Column::new("min", Type::Float, "最小值", "The least."),
+            Column::new("max", Type::Float, "最大值", "The greatest."),
+        ],
+        bounded_by: "(kind, metric, district) groups × windows within the window retention",
+    },
+    render,
+};
+
+/// A row of the view.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WindowRow {
+    /// Kind, metric, district.
+    pub group: Group,
+    /// First instant, Unix ms.
+    pub start: i64,
+    /// What is in it.
+    pub all: Aggregate,
+}
+
+impl Keyed for WindowRow {
+    type Key = (Group, i64);
+    fn key(&self) -> (Group, i64) {
+        (self.group, self.start)
+    }
+}
+
+impl ViewRow for WindowRow {
+    fn values(&self, out: &mut Vec<Value>) {
+        out.push(Value::Name(self.group.kind));
+        out.push(Value::Name(self.group.metric));
+        out.push(Value::Name(self.group.district));
+        out.push(Value::Int(self.start));
+        out.push(Value::Int(self.all.count));
+        out.push(Value::Float(self.all.mean()));
+        out.push(Value::Float(self.all.min));
+        out.push(Value::Float(self.all.max));
+    }
+}
+
+fn render(context: &mut Context<'_>, id: model::ViewId) {
+    let panes = context.panes.clone().exchange(|(_, change)| {
+        let Group { kind: Sym(kind), metric: Sym(metric), district: Sym(district) } = change.group;
+        route(kind ^ metric.rotate_left(11) ^ district.rotate_left(22))
+    });
+    let windows = Windows { settings: Arc::clone(&context.settings), groups: KeyedState::default() };
+    context.publish(ticked(panes, "sensor_windows", windows), id);
+}
+
+/// The panes of one group: number → shares by worker.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Panes {
+    shares: BTreeMap<i64, BTreeMap<usize, Aggregate>>,
+    /// What was said of each window.
+    said: BTreeMap<i64, Aggregate>,
+}
+
+struct Windows {
+    settings: Arc<Settings>,
+    groups: KeyedState<Group, Panes>,
+}
+
+impl Windows {
+    /// When the window that starts at `start` goes.
+    fn goes(&self, start: i64) -> Option<i64> {
+        self.settings.window_retention_ms.map(|retention| start + self.settings.window_ms + retention)
+    }
+
+    fn settle(&mut self, group: Group, changed: BTreeSet<i64>, tick: Tick, out: &mut Vec<Delta<WindowRow>>) {
+        let (step, width, now) = (self.settings.window_step_ms, self.settings.window_ms, tick as i64);
+        let over = |goes: Option<i64>| goes.is_some_and(|goes| goes <= now);
+        let per_window = width / step;
+        let mut starts: BTreeSet<i64> =
+            changed.iter().flat_map(|pane| (0..per_window).map(move |back| pane - back)).collect();
+        if let Some(panes) = self.groups.get(group) {
+            starts.extend(panes.said.keys().take_while(|start| over(self.goes(*start * step))));
+        }
+        let keep: BTreeMap<i64, bool> =
+            starts.iter().map(|start| (*start, !over(self.goes(*start * step)))).collect();
+        let Some(panes) = self.groups.get_mut(group) else { return };
+        for (start, keep) in keep {
+            let shares = panes
+                .shares
+                .range(start..start + per_window)
+                .flat_map(|(_, shares)| shares.values().copied());
+            let all = shares.reduce(Aggregate::and).filter(|_| keep);
+            let row = |all: &Option<Aggregate>| all.map(|all| WindowRow { group, start: start * step, all });
+            let old = match all {
+                Some(all) => panes.said.insert(start, all),
+                None => panes.said.remove(&start),
+            };
+            out.extend(Delta::between(row(&old), row(&all)));
+        }
+        // A pane is in no window any more once the one that starts with it has gone.
+        let first = panes.said.keys().next().copied();
+        if self.settings.window_retention_ms.is_some() {
+            match first {
+                Some(first) => panes.shares = panes.shares.split_off(&first),
+                None => panes.shares.clear(),
+            }
+        }
+        match first {
+            Some(first) => {
+                if let Some(goes) = self.goes(first * step) {
+                    self.groups.wake(group, self.settings.tick.ceil(goes));
+                }
+            }
+            None => self.groups.remove(group),
+        }
+    }
+}
+
+impl Ticked for Windows {
+    type In = PaneChange;
+    type Out = Delta<WindowRow>;
+
+    fn tick(&mut self, tick: Tick, input: &mut Vec<PaneChange>, out: &mut Vec<Delta<WindowRow>>) {
+        let mut changed: BTreeMap<Group, BTreeSet<i64>> = BTreeMap::new();
+        for group in self.groups.woken(tick) {
+            changed.entry(group).or_default();
+        }
+        for change in input.drain(..) {
+            let shares = self.groups.entry(change.group).shares.entry(change.pane).or_default();
+            match change.share {
+                Some(share) => shares.insert(change.worker, share),
+                None => shares.remove(&change.worker),
+            };
+            changed.entry(change.group).or_default().insert(change.pane);
+        }
+        for (group, panes) in changed {
+            self.settle(group, panes, tick, out);
+        }
+    }
+
+    fn due(&self) -> Option<Tick> {
+        self.groups.due()
+    }
+}

@@ -1,0 +1,119 @@
+//! `sensors`: the latest reading of each metric of each sensor, and how the sensor is.
+//!
+//! **Meaning.** The value is that of the counted reading with the greatest event time, whatever order readings arrive
+//! in. The state is *offline* while an offline rule is unmet, else *alarm* or *warning* by the worst threshold rule
+//! whose episode lasts, else *normal*; it is *unknown* without a counted reading, or for a sensor that no reference
+//! record describes and no rule judges.
+//!
+//! **Mechanism.** Kept by [`crate::series`], O(1) for a reading in order.
+//!
+//! **State.** One row per sensor and metric ever heard.
+
+use model::reference::Severity;
+use model::{Column, Sym, Type, Value, ViewSpec};
+use serde::{Deserialize, Serialize};
+
+use super::View;
+use crate::operators::delta::Keyed;
+use crate::operators::publish::ViewRow;
+
+/// The view.
+pub const VIEW: View = View {
+    spec: ViewSpec {
+        name: "sensors",
+        zh: "传感器",
+        doc: "The latest reading of each metric of each sensor, and how the sensor is.",
+        key: 2,
+        columns: &[
+            Column::new("sensor_id", Type::Text, "传感器", "The sensor."),
+            Column::new("metric", Type::Text, "指标", "What it measures."),
+            Column::new("district", Type::Text, "区县", "From its reference record.").nullable(),
+            Column::new("kind", Type::Text, "类型", "Sensor kind, from its reference record.").nullable(),
+            Column::new("value", Type::Float, "数值", "The latest counted value, in the metric's unit.")
+                .nullable(),
+            Column::new("ts", Type::Time, "时间", "Event time of that reading."),
+            Column::new("state", Type::Text, "状态", "normal, warning, alarm, offline or unknown."),
+        ],
+        bounded_by: "the number of (sensor, metric) pairs heard",
+    },
+    render: |context, id| context.publish(context.sensors.clone(), id),
+};
+
+/// How a sensor is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum SensorState {
+    /// 正常.
+    Normal,
+    /// 预警.
+    Warning,
+    /// 报警.
+    Alarm,
+    /// 离线.
+    Offline,
+    /// 未知.
+    Unknown,
+}
+
+impl SensorState {
+    /// The state of a sensor that is described or not, has a counted reading or not, is silent or not, and whose worst
+    /// lasting episode is `worst`.
+    pub fn of(described: bool, counted: bool, silent: bool, worst: Option<Severity>) -> Self {
+        match worst {
+            _ if silent => Self::Offline,
+            _ if !counted => Self::Unknown,
+            Some(Severity::Severe) => Self::Alarm,
+            Some(Severity::Warning) => Self::Warning,
+            Some(Severity::Notice) => Self::Normal,
+            None if described => Self::Normal,
+            None => Self::Unknown,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Self::Normal => "normal",
+            Self::Warning => "warning",
+            Self::Alarm => "alarm",
+            Self::Offline => "offline",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A row of the view.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SensorRow {
+    /// The sensor.
+    pub sensor: Sym,
+    /// The metric.
+    pub metric: Sym,
+    /// Empty when unknown.
+    pub district: Sym,
+    /// Empty when unknown.
+    pub kind: Sym,
+    /// The latest counted value.
+    pub value: Option<f64>,
+    /// Its event time; that of the latest reading when none counts.
+    pub ts: i64,
+    /// How the sensor is.
+    pub state: SensorState,
+}
+
+impl Keyed for SensorRow {
+    type Key = (Sym, Sym);
+    fn key(&self) -> (Sym, Sym) {
+        (self.sensor, self.metric)
+    }
+}
+
+impl ViewRow for SensorRow {
+    fn values(&self, out: &mut Vec<Value>) {
+        out.push(Value::Name(self.sensor));
+        out.push(Value::Name(self.metric));
+        out.push(Value::name_or_null(self.district));
+        out.push(Value::name_or_null(self.kind));
+        out.push(self.value.map_or(Value::Null, Value::Float));
+        out.push(Value::Int(self.ts));
+        out.push(Value::Literal(self.state.name()));
+    }
+}

@@ -1,0 +1,423 @@
+//! `vehicles`: the latest plausible fix of each vehicle, and what it is doing.
+//!
+//! **Meaning.** Fixes count in order of event time. A fix is a *jump* when it would need more than the jump speed from
+//! the last fix that counted; unless the fix just before it was a jump too and the two agree with each other, in which
+//! case the vehicle really is there. Jumps are in `rejects`, not here. The state is *offline* when the latest fix is
+//! older than T by more than the offline limit, else *working* if the device says so, else *stopped* or *driving* by
+//! speed. `road` is null until fixes are matched to roads.
+//!
+//! **Mechanism.** State by vehicle. A fix in order costs O(1); a late one is put in its place and the fixes after it are
+//! judged again until the verdicts agree with what they were, which is one or two fixes on ordinary tracks.
+//!
+//! **State.** One fix per vehicle and event time within the horizon.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use foldhash::HashSet;
+use model::reference::VehicleRef;
+use model::rows::DEGREE;
+use model::{Column, Fix, LogPos, Names, Row, StreamId, Sym, Tick, Type, Typed, Value, ViewSpec};
+use serde::{Deserialize, Serialize};
+use timely::dataflow::operators::vec::{Map, Partition};
+use timely::dataflow::operators::{Concat, Exchange};
+
+use super::reference::CurrentRow;
+use super::rejects::RefusedRow;
+use super::{Replaced, View};
+use crate::Settings;
+use crate::operators::delta::{Delta, Keyed};
+use crate::operators::keyed::KeyedState;
+use crate::operators::publish::ViewRow;
+use crate::operators::route;
+use crate::operators::ticked::{Tagged, Ticked, ticked};
+use crate::operators::timeline::{Place, Timed, Timeline};
+
+/// The view.
+pub const VIEW: View = View {
+    spec: ViewSpec {
+        name: "vehicles",
+        zh: "车辆",
+        doc: "The latest plausible fix of each vehicle, and what it is doing.",
+        key: 1,
+        columns: &[
+            Column::new("vehicle_id", Type::Text, "车辆", "The vehicle."),
+            Column::new("fleet", Type::Text, "车队", "From its reference record.").nullable(),
+            Column::new("district", Type::Text, "区县", "From its reference record.").nullable(),
+            Column::new("lon", Type::Float, "经度", "WGS-84.").unit("°"),
+            Column::new("lat", Type::Float, "纬度", "WGS-84.").unit("°"),
+            Column::new("speed", Type::Float, "速度", "As the device reports it.").nullable().unit("km/h"),
+            Column::new("heading", Type::Float, "方向", "Clockwise from north.").nullable().unit("°"),
+            Column::new("working", Type::Bool, "作业", "Brush, pump or nozzle on.").nullable(),
+            Column::new("ts", Type::Time, "定位时间", "Event time of the fix."),
+            Column::new("state", Type::Text, "状态", "working, driving, stopped or offline."),
+            Column::new("road", Type::Text, "道路", "The road it is matched to.").nullable(),
+        ],
+        bounded_by: "the number of vehicles heard",
+    },
+    render: |context, id| context.publish(context.vehicles.clone(), id),
+};
+
+/// Mean radius of the earth, m.
+const EARTH_M: f64 = 6_371_008.8;
+
+/// A row of the view.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct VehicleRow {
+    /// The vehicle.
+    pub vehicle: Sym,
+    /// Empty when unknown.
+    pub fleet: Sym,
+    /// Empty when unknown.
+    pub district: Sym,
+    /// 10⁻⁷ degrees.
+    pub lon: i32,
+    /// 10⁻⁷ degrees.
+    pub lat: i32,
+    /// km/h.
+    pub speed: Option<f32>,
+    /// Degrees clockwise from north.
+    pub heading: Option<f32>,
+    /// What the device says.
+    pub working: Option<bool>,
+    /// Event time, Unix ms.
+    pub ts: i64,
+    /// What it is doing.
+    pub state: VehicleState,
+}
+
+/// What a vehicle is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum VehicleState {
+    /// 作业.
+    Working,
+    /// 行驶.
+    Driving,
+    /// 停驻.
+    Stopped,
+    /// 离线.
+    Offline,
+}
+
+impl VehicleState {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Working => "working",
+            Self::Driving => "driving",
+            Self::Stopped => "stopped",
+            Self::Offline => "offline",
+        }
+    }
+}
+
+impl Keyed for VehicleRow {
+    type Key = Sym;
+    fn key(&self) -> Sym {
+        self.vehicle
+    }
+}
+
+/// The shortest decimal that a float of single precision stands for, as a double.
+fn decimal(value: f32) -> f64 {
+    (f64::from(value) * 1000.0).round() / 1000.0
+}
+
+impl ViewRow for VehicleRow {
+    fn values(&self, out: &mut Vec<Value>) {
+        out.push(Value::Name(self.vehicle));
+        out.push(Value::name_or_null(self.fleet));
+        out.push(Value::name_or_null(self.district));
+        out.push(Value::Float(f64::from(self.lon) / DEGREE));
+        out.push(Value::Float(f64::from(self.lat) / DEGREE));
+        out.push(self.speed.map_or(Value::Null, |speed| Value::Float(decimal(speed))));
+        out.push(self.heading.map_or(Value::Null, |heading| Value::Float(decimal(heading))));
+        out.push(self.working.map_or(Value::Null, Value::Bool));
+        out.push(Value::Int(self.ts));
+        out.push(Value::Literal(self.state.name()));
+        out.push(Value::Null);
+    }
+}
+
+/// A fix within its track.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Point {
+    ts: i64,
+    lon: i32,
+    lat: i32,
+    speed: Option<f32>,
+    heading: Option<f32>,
+    working: Option<bool>,
+    jump: bool,
+    partition: u16,
+    offset: u64,
+    tick: Tick,
+}
+
+impl Timed for Point {
+    fn ts(&self) -> i64 {
+        self.ts
+    }
+}
+
+/// Great-circle distance between two places in 10⁻⁷ degrees, m.
+pub(crate) fn distance_m((lon_a, lat_a): (i32, i32), (lon_b, lat_b): (i32, i32)) -> f64 {
+    let radians = |tenths: i32| f64::from(tenths) / DEGREE * std::f64::consts::PI / 180.0;
+    let (lat_a, lat_b) = (radians(lat_a), radians(lat_b));
+    let (d_lat, d_lon) = (lat_b - lat_a, radians(lon_b) - radians(lon_a));
+    let h = (d_lat / 2.0).sin().powi(2) + lat_a.cos() * lat_b.cos() * (d_lon / 2.0).sin().powi(2);
+    2.0 * EARTH_M * h.sqrt().min(1.0).asin()
+}
+
+fn agree(a: &Point, b: &Point, limit_kmh: f64) -> bool {
+    let hours = (b.ts - a.ts) as f64 / 3_600_000.0;
+    distance_m((a.lon, a.lat), (b.lon, b.lat)) / 1000.0 <= limit_kmh * hours
+}
+
+/// One vehicle.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Track {
+    reference: Option<VehicleRef>,
+    points: Timeline<Point>,
+    said: Option<VehicleRow>,
+}
+
+impl Track {
+    /// Judges the new point at `at`, and those after it until the verdicts agree with what they were.
+    fn judge_from(&mut self, mut at: Place, limit_kmh: f64, changed: &mut Verdicts) {
+        let mut fresh = true;
+        loop {
+            let Some(point) = self.points.get(at).copied() else { return };
+            let jump = {
+                let mut before = self.points.before(at);
+                let previous = before.next();
+                let anchor = match previous {
+                    Some(previous) if previous.jump => before.find(|point| !point.jump),
+                    other => other,
+                };
+                match (anchor, previous) {
+                    (Some(anchor), _) if agree(anchor, &point, limit_kmh) => false,
+                    (Some(_), Some(previous)) if previous.jump => !agree(previous, &point, limit_kmh),
+                    (Some(_), _) => true,
+                    (None, _) => false,
+                }
+            };
+            // A point that counts, as it did before, is the anchor of all that follows: nothing else changes.
+            if !fresh && jump == point.jump && !jump {
+                return;
+            }
+            fresh = false;
+            if let Some(point) = self.points.get_mut(at) {
+                changed.entry((point.partition, point.offset)).or_insert((*point, point.jump));
+                point.jump = jump;
+            }
+            at = self.points.next(at);
+        }
+    }
+}
+
+/// Fixes whose verdict was looked at in a tick, by partition and offset, with the verdict before it.
+type Verdicts = BTreeMap<(u16, u64), (Point, bool)>;
+
+#[derive(Clone, Debug)]
+enum In {
+    Fix(Fix),
+    Reference(Delta<CurrentRow>),
+}
+
+#[derive(Clone, Debug)]
+enum Out {
+    Vehicle(Delta<VehicleRow>),
+    Jump(Delta<RefusedRow>),
+    Replaced(Replaced),
+}
+
+struct Tracks {
+    settings: Arc<Settings>,
+    names: Arc<Names>,
+    vehicles: KeyedState<Sym, Track>,
+}
+
+/// Renders the operator: vehicles, jumps, and the number of replaced fixes.
+#[allow(clippy::type_complexity, reason = "three streams, each of which has a name at its caller")]
+pub(super) fn operate<'s>(
+    fixes: Tagged<'s, Row>,
+    reference: Tagged<'s, Delta<CurrentRow>>,
+    settings: &Arc<Settings>,
+    names: &Arc<Names>,
+) -> (Tagged<'s, Delta<VehicleRow>>, Tagged<'s, Delta<RefusedRow>>, Tagged<'s, Replaced>) {
+    let fixes = fixes.exchange(|(_, row)| match row {
+        Row::Fix(fix) => route(fix.vehicle.0),
+        _ => 0,
+    });
+    let fixes = fixes.flat_map(|(tick, row)| match row {
+        Row::Fix(fix) => Some((tick, In::Fix(fix))),
+        _ => None,
+    });
+    let known = reference.map(|(tick, delta)| (tick, In::Reference(delta)));
+    let tracks =
+        Tracks { settings: Arc::clone(settings), names: Arc::clone(names), vehicles: KeyedState::default() };
+    let mut said = ticked(fixes.concat(known), "vehicles", tracks).partition(3, |(tick, out)| {
+        let port = match &out {
+            Out::Vehicle(_) => 0,
+            Out::Jump(_) => 1,
+            Out::Replaced(_) => 2,
+        };
+        (port, (tick, out))
+    });
+    let mut port = || said.remove(0);
+    let vehicles = port().flat_map(|(tick, out)| match out {
+        Out::Vehicle(delta) => Some((tick, delta)),
+        _ => None,
+    });
+    let jumps = port().flat_map(|(tick, out)| match out {
+        Out::Jump(delta) => Some((tick, delta)),
+        _ => None,
+    });
+    let replaced = port().flat_map(|(tick, out)| match out {
+        Out::Replaced(replaced) => Some((tick, replaced)),
+        _ => None,
+    });
+    (vehicles, jumps, replaced)
+}
+
+impl Tracks {
+    fn settle(&mut self, id: Sym, tick: Tick, out: &mut Vec<Out>) {
+        let Some(track) = self.vehicles.get_mut(id) else { return };
+        let now = i64::try_from(tick).unwrap_or(i64::MAX);
+        let Some(latest) = track.points.before(track.points.end()).find(|point| !point.jump).copied() else {
+            return;
+        };
+        let silent_from = latest.ts + self.settings.vehicle_offline_ms + 1;
+        let moves = latest.speed.is_some_and(|speed| f64::from(speed) >= self.settings.stopped_below_kmh);
+        let state = match latest.working {
+            _ if now >= silent_from => VehicleState::Offline,
+            Some(true) => VehicleState::Working,
+            _ if moves => VehicleState::Driving,
+            _ => VehicleState::Stopped,
+        };
+        let known = track.reference.as_ref();
+        let row = VehicleRow {
+            vehicle: id,
+            fleet: known.map_or(Sym::EMPTY, |known| known.fleet),
+            district: known.map_or(Sym::EMPTY, |known| known.district),
+            lon: latest.lon,
+            lat: latest.lat,
+            speed: latest.speed,
+            heading: latest.heading,
+            working: latest.working,
+            ts: latest.ts,
+            state,
+        };
+        if track.said.as_ref() != Some(&row) {
+            let old = track.said.replace(row.clone());
+            out.push(Out::Vehicle(Delta { old, new: Some(row) }));
+        }
+        if let Some(horizon) = self.settings.horizon_ms {
+            track.points.prune(now - horizon, 2);
+        }
+        if now < silent_from {
+            self.vehicles.wake(id, self.settings.tick.ceil(silent_from));
+        }
+    }
+
+    fn refused(&self, id: Sym, point: &Point) -> RefusedRow {
+        let coordinate = |tenths: i32| f64::from(tenths) / DEGREE;
+        let payload = serde_json::json!({
+            "vehicle_id": self.names.resolve(id),
+            "ts": point.ts,
+            "lon": coordinate(point.lon),
+            "lat": coordinate(point.lat),
+        });
+        RefusedRow {
+            pos: LogPos { stream: StreamId::Positions, partition: point.partition, offset: point.offset },
+            ts: Some(point.ts),
+            tick: point.tick,
+            reason: format!(
+                "implausible_jump: more than {} km/h from the fixes before it",
+                self.settings.jump_kmh
+            )
+            .into(),
+            payload: payload.to_string().into(),
+        }
+    }
+}
+
+impl Ticked for Tracks {
+    type In = In;
+    type Out = Out;
+
+    fn tick(&mut self, tick: Tick, input: &mut Vec<In>, out: &mut Vec<Out>) {
+        let mut touched: HashSet<Sym> = HashSet::default();
+        let mut replaced: BTreeMap<(StreamId, u16), i64> = BTreeMap::new();
+        // Verdicts that changed: what the fix was before this tick, if it was there.
+        let mut changed: BTreeMap<Sym, Verdicts> = BTreeMap::new();
+        let mut gone: Vec<(Sym, Point)> = Vec::new();
+        let mut fixes = Vec::with_capacity(input.len());
+        for row in input.drain(..) {
+            match row {
+                In::Fix(fix) => fixes.push(fix),
+                In::Reference(delta) => {
+                    let Some((_, id)) = delta.key() else { continue };
+                    self.vehicles.entry(id).reference = match delta.new.map(|row| row.body.typed.clone()) {
+                        Some(Typed::Vehicle(vehicle)) => Some(vehicle),
+                        _ => None,
+                    };
+                    touched.insert(id);
+                }
+            }
+        }
+        fixes.sort_by_key(|fix| fix.pos);
+        for fix in fixes {
+            let track = self.vehicles.entry(fix.vehicle);
+            let point = Point {
+                ts: fix.ts,
+                lon: fix.lon,
+                lat: fix.lat,
+                speed: fix.speed,
+                heading: fix.heading,
+                working: fix.working,
+                jump: false,
+                partition: fix.pos.partition,
+                offset: fix.pos.offset,
+                tick,
+            };
+            let (at, old) = track.points.insert(point);
+            let verdicts = changed.entry(fix.vehicle).or_default();
+            if let Some(old) = old {
+                *replaced.entry((fix.pos.stream, fix.pos.partition)).or_default() += 1;
+                let was = verdicts.remove(&(old.partition, old.offset)).map_or(old.jump, |(_, was)| was);
+                if was && old.tick < tick {
+                    gone.push((fix.vehicle, old));
+                }
+            }
+            track.judge_from(at, self.settings.jump_kmh, verdicts);
+            touched.insert(fix.vehicle);
+        }
+        for (vehicle, old) in gone {
+            out.push(Out::Jump(Delta { old: Some(self.refused(vehicle, &old)), new: None }));
+        }
+        for (vehicle, verdicts) in changed {
+            for (point, was) in verdicts.into_values() {
+                let track = self.vehicles.entry(vehicle);
+                let is = track.points.get(track.points.first_from(point.ts)).is_some_and(|now| now.jump);
+                let was = was && point.tick < tick;
+                if was != is {
+                    let row = self.refused(vehicle, &point);
+                    let (old, new) = if is { (None, Some(row)) } else { (Some(row), None) };
+                    out.push(Out::Jump(Delta { old, new }));
+                }
+            }
+        }
+        touched.extend(self.vehicles.woken(tick));
+        for id in touched {
+            self.settle(id, tick, out);
+        }
+        out.extend(
+            replaced.into_iter().map(|((stream, partition), n)| Out::Replaced((stream, partition, n))),
+        );
+    }
+
+    fn due(&self) -> Option<Tick> {
+        self.vehicles.due()
+    }
+}
