@@ -11,4 +11,4 @@ pub use classes::{CLASSES, CaseClass, DEPARTMENTS, Department};
 pub(crate) use life::{Arrivals, id_prefix, live};
 
 /// Mean number of events of a case.
-pub const MEAN_EVENTS: f64 = 7.1;
+pub const MEAN_EVENTS: f64 = 6.35;

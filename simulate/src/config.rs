@@ -148,9 +148,9 @@ impl Config {
             parks: 60,
             // 200 events a second at the mean length of a case's life.
             cases_per_hour: 200.0 * 3600.0 / crate::cases::MEAN_EVENTS,
-            case_history_h: 1.0,
+            case_history_h: 0.0,
             // A case's days pass in minutes, so that a short run still closes cases and lets deadlines expire.
-            case_pace: 120.0,
+            case_pace: 600.0,
             position_interval_ms: 667,
             reading_interval_ms: Some(2_500),
             dirt: Dirt { late: 0.01, duplicate: 0.005, ..Dirt::NONE },
