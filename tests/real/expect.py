@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""What the views must say at the last tick, computed from the original files.
+
+    expect.py DATA OUT
+
+writes OUT/{austin,boston,nab}.json. Nothing here is shared with convert.py, and nothing is taken from the engine: the
+definitions are the ones the README beside this script states in words. Only the standard library is used.
+"""
+
+import csv
+import datetime
+import gzip
+import json
+import math
+import sys
+from collections import Counter, defaultdict
+from fractions import Fraction
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+TICK_MS = 200
+EARTH_M = 6_371_008.8
+JUMP_KMH = 200.0
+OFFLINE_MS = 10 * 60_000
+STOPPED_BELOW_KMH = 3.0
+WINDOW_MS = 5 * 60_000
+STEP_MS = 60_000
+EPOCH = datetime.datetime(1970, 1, 1, tzinfo=datetime.timezone.utc)
+
+
+def millis(moment):
+    return (moment - EPOCH) // datetime.timedelta(milliseconds=1)
+
+
+def last_tick(latest_ms):
+    return -(-latest_ms // TICK_MS) * TICK_MS
+
+
+def rows_of(path):
+    reader = gzip.open if path.name.endswith(".gz") else open
+    with reader(path, "rt", encoding="utf-8", newline="") as text:
+        yield from csv.DictReader(text)
+
+
+# --- Buses --------------------------------------------------------------------------------------------------------
+
+
+def haversine_m(a, b):
+    (lon1, lat1), (lon2, lat2) = [(math.radians(lon), math.radians(lat)) for lon, lat in (a, b)]
+    h = math.sin((lat2 - lat1) / 2) ** 2 + math.cos(lat1) * math.cos(lat2) * math.sin((lon2 - lon1) / 2) ** 2
+    return 2 * EARTH_M * math.asin(math.sqrt(min(1.0, h)))
+
+
+def near_enough(earlier, later):
+    """Whether the later fix can be reached from the earlier one at the jump speed."""
+    hours = (later["ts"] - earlier["ts"]) / 3_600_000
+    return haversine_m(earlier["at"], later["at"]) / 1000 <= JUMP_KMH * hours
+
+
+def judge(fixes):
+    """The accepted fixes and the jumps of one vehicle, whose fixes are in order of time, one per time."""
+    accepted, jumps, rejected_before = [], [], None
+    for fix in fixes:
+        if not accepted or near_enough(accepted[-1], fix):
+            fits = True
+        else:
+            fits = rejected_before is not None and near_enough(rejected_before, fix)
+        (accepted if fits else jumps).append(fix)
+        rejected_before = None if fits else fix
+    return accepted, jumps
+
+
+def buses(data):
+    tracks, latest, records, replaced, zero = defaultdict(dict), 0, 0, 0, 0
+    for path in sorted((data / "austin_buses").glob("*.csv.gz")):
+        for row in rows_of(path):
+            records += 1
+            ts = millis(datetime.datetime.fromisoformat(row["timestamp"]))
+            latest = max(latest, ts)
+            at = (float(row["longitude"]), float(row["latitude"]))
+            if at == (0.0, 0.0):
+                zero += 1
+                continue
+            track = tracks[row["vehicle_id"]]
+            replaced += ts in track
+            track[ts] = {"ts": ts, "at": at, "speed": float(row["speed"]) * 3.6}
+    tick = last_tick(latest)
+    vehicles, jumps = {}, []
+    for vehicle, track in sorted(tracks.items()):
+        accepted, thrown = judge([track[ts] for ts in sorted(track)])
+        jumps += [[vehicle, fix["ts"]] for fix in thrown]
+        last = accepted[-1]
+        if tick - last["ts"] > OFFLINE_MS:
+            state = "offline"
+        else:
+            state = "driving" if round(last["speed"], 3) >= STOPPED_BELOW_KMH else "stopped"
+        vehicles[vehicle] = {
+            "ts": last["ts"], "lon": last["at"][0], "lat": last["at"][1], "speed": last["speed"], "state": state,
+        }
+    return {
+        "kind": "buses", "tick": tick, "records": records, "duplicates": replaced, "zero_fixes": zero,
+        "vehicles": vehicles, "jumps": sorted(jumps),
+    }
+
+
+# --- Service requests ---------------------------------------------------------------------------------------------
+
+BOSTON = ZoneInfo("America/New_York")
+
+
+def boston(text):
+    local = datetime.datetime.strptime(text, "%m/%d/%Y %I:%M:%S %p")
+    return millis(local.replace(tzinfo=BOSTON).astimezone(datetime.timezone.utc)) if text else None
+
+
+def requests(data):
+    cases, latest, odd = {}, 0, Counter()
+    for row in rows_of(data / "boston_311" / "cases_2015_q1.csv.gz"):
+        opened = boston(row["OPEN_DT"])
+        target = boston(row["TARGET_DT"]) if row["TARGET_DT"] else None
+        closed = boston(row["CLOSED_DT"]) if row["CLOSED_DT"] else None
+        latest = max(latest, opened, closed or 0)
+        if row["CASE_ENQUIRY_ID"] in cases:
+            raise SystemExit(f"case {row['CASE_ENQUIRY_ID']} comes twice: the expectation doesn't cover that")
+        odd["no target"] += target is None
+        odd["target not after open"] += target is not None and target <= opened
+        odd["closed at open"] += closed == opened
+        deadline = target if target is not None and target > opened else None
+        if closed is not None and closed < opened:
+            # By its times it was closed, then reported and dispatched: that leaves it open.
+            odd["closed before open"] += 1
+            closed = None
+        cases[row["CASE_ENQUIRY_ID"]] = (row["neighborhood"].strip() or "unknown", opened, deadline, closed)
+    tick = last_tick(latest)
+    rates = defaultdict(lambda: dict.fromkeys(("reported", "open", "overdue", "closed", "closed_overdue"), 0))
+    expected = {}
+    for case, (place, opened, deadline, closed) in cases.items():
+        overdue = deadline is not None and (tick if closed is None else closed) > deadline
+        expected[case] = {
+            "district": place, "opened_ts": opened, "deadline_ts": deadline, "closed_ts": closed,
+            "overdue": overdue, "stage": "dispatched" if closed is None else "closed",
+        }
+        for key in (("district", place), ("city", "city")):
+            counts = rates["/".join(key)]
+            counts["reported"] += 1
+            counts["open"] += closed is None
+            counts["closed"] += closed is not None
+            counts["overdue"] += overdue and closed is None
+            counts["closed_overdue"] += overdue and closed is not None
+    return {"kind": "requests", "tick": tick, "odd": odd, "rates": rates, "cases": expected}
+
+
+# --- Sensor series ------------------------------------------------------------------------------------------------
+
+
+def reading(text):
+    """The exact value, or None when the text is no finite number."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return Fraction(text) if math.isfinite(value) else None
+
+
+def series(data):
+    windows, sensors, latest, records, refused, replaced = {}, {}, 0, 0, 0, 0
+    for path in sorted((data / "nab").glob("*/*.csv")):
+        at = {}
+        for row in rows_of(path):
+            records += 1
+            value = reading(row["value"])
+            if value is None:
+                refused += 1
+                continue
+            moment = datetime.datetime.strptime(row["timestamp"], "%Y-%m-%d %H:%M:%S")
+            ts = millis(moment.replace(tzinfo=datetime.timezone.utc))
+            latest = max(latest, ts)
+            replaced += ts in at
+            at[ts] = value
+        inside = defaultdict(list)
+        for ts, value in at.items():
+            start = ts // STEP_MS * STEP_MS
+            while start > ts - WINDOW_MS:
+                inside[start].append(value)
+                start -= STEP_MS
+        windows[path.stem] = [
+            [start, len(values), float(sum(values) / len(values)), float(min(values)), float(max(values))]
+            for start, values in sorted(inside.items())
+        ]
+        newest = max(at)
+        sensors[path.stem] = {"kind": path.parent.name, "ts": newest, "value": float(at[newest])}
+    return {
+        "kind": "series", "tick": last_tick(latest), "records": records, "duplicates": replaced,
+        "refused": refused, "sensors": sensors, "windows": windows,
+    }
+
+
+def main(arguments):
+    if len(arguments) != 2:
+        raise SystemExit(__doc__)
+    data, out = Path(arguments[0]), Path(arguments[1])
+    out.mkdir(parents=True, exist_ok=True)
+    for name, compute in (("austin", buses), ("boston", requests), ("nab", series)):
+        expected = compute(data)
+        with open(out / f"{name}.json", "w", encoding="utf-8") as file:
+            json.dump(expected, file, ensure_ascii=False, allow_nan=False)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

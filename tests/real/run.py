@@ -1,0 +1,107 @@
+#!/usr/bin/env python3
+"""The engine on real data: convert, replay, compare.
+
+    run.py CHENGMAI DATA WORK [--workers 1,2,3]
+
+CHENGMAI is the binary, DATA the folder of the data sets, WORK a folder for everything made on the way. Each folder of
+convert.py is replayed once per number of workers; all outputs of one data set must be equal byte for byte, whatever the
+number of workers and whatever the order of the file, and the first must agree with expect.py (see check.py).
+
+Exit code 0 when all agree, 1 when something differs, 2 for bad arguments, 77 when DATA is missing: the data of others is
+not part of this project, and where it is not at hand there is nothing to run.
+"""
+
+import argparse
+import filecmp
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+# Data set, and the folders whose replays must say the same.
+SETS = {
+    "austin": ["austin_time_order", "austin_file_order"],
+    "boston": ["boston"],
+    "nab": ["nab_time_order", "nab_file_order"],
+}
+# These views speak of the log itself, or of the ticks at which something was said: they differ with the order of the
+# file, but not with the number of workers.
+OF_THE_LOG = {"stream_health.ndjson", "rejects.ndjson", "late_ledger.ndjson", "alerts.ndjson"}
+REPLAY_TIMEOUT_S = 600
+MISSING = 77
+
+
+def python(script, *arguments):
+    subprocess.run([sys.executable, str(HERE / script), *map(str, arguments)], check=True)
+
+
+def replay(binary, folder, out, workers):
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    command = [binary, "replay", "--input", folder, "--output", out, "--workers", workers]
+    done = subprocess.run(
+        list(map(str, command)), stdout=subprocess.PIPE, text=True, timeout=REPLAY_TIMEOUT_S, check=False
+    )
+    if done.returncode != 0:
+        print(f"BAD  replay of {folder.name} with {workers} workers ended with {done.returncode}")
+        return False
+    summary = done.stdout.strip().splitlines()[-1]
+    print(f"     {folder.name}, {workers} workers: {summary}")
+    (out / "summary.json").write_text(summary, encoding="utf-8")
+    return True
+
+
+def equal(first, other, skip):
+    """Whether two outputs have the same files with the same bytes."""
+    skip = skip | {"summary.json"}
+    names = [{path.name for path in folder.iterdir()} - skip for folder in (first, other)]
+    wrong = sorted(names[0] ^ names[1])
+    wrong += [name for name in sorted(names[0] & names[1]) if not filecmp.cmp(first / name, other / name, False)]
+    print(f"{'BAD' if wrong else 'ok '}  {other.name} equals {first.name}{': not ' + ', '.join(wrong) if wrong else ''}")
+    return not wrong
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("chengmai", type=Path)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--workers", default="1,2,3")
+    arguments = parser.parse_args()
+    missing = [name for name in ("austin_buses", "boston_311", "nab") if not (arguments.data / name).is_dir()]
+    if missing:
+        print(f"SKIPPED: no {', '.join(missing)} in {arguments.data}: NOTHING WAS CHECKED ON REAL DATA", file=sys.stderr)
+        return MISSING
+    work = arguments.work
+    python("convert.py", arguments.data, work / "input")
+    python("expect.py", arguments.data, work / "expected")
+    good = True
+    for name, folders in SETS.items():
+        print(f"--- {name}")
+        first = None
+        for folder in folders:
+            first_of_folder = None
+            for workers in arguments.workers.split(","):
+                out = work / "output" / f"{folder}_w{workers}"
+                if not replay(arguments.chengmai, work / "input" / folder, out, workers):
+                    good = False
+                    continue
+                if first_of_folder is not None:
+                    good &= equal(first_of_folder, out, set())
+                elif first is not None:
+                    good &= equal(first, out, OF_THE_LOG)
+                first_of_folder = first_of_folder or out
+                first = first or out
+            if first_of_folder is not None:
+                expected = work / "expected" / f"{name}.json"
+                checked = subprocess.run(
+                    [sys.executable, str(HERE / "check.py"), str(first_of_folder), str(expected)], check=False
+                )
+                good &= checked.returncode == 0
+    print("all agree" if good else "something differs")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
