@@ -14,6 +14,9 @@ pub mod series;
 pub mod settings;
 pub mod views;
 
+#[cfg(test)]
+mod testing;
+
 pub use engine::Engine;
 pub use settings::Settings;
 pub use views::specs;

@@ -156,7 +156,11 @@ mod tests {
         state.wake(7, 300);
         state.wake(7, 200);
         assert_eq!(state.woken(200), [7]);
-        assert_eq!(state.woken(300), [], "the appointment at 300 was made before the one that came true");
+        assert_eq!(
+            state.woken(300),
+            Vec::<u32>::new(),
+            "the appointment at 300 was made before the one that came true"
+        );
     }
 
     #[test]

@@ -52,34 +52,32 @@ impl<T> Parking<T> {
     }
 }
 
-/// Passes `rows` on and deletes each row `retention_ms` after the tick of its last change; `None` keeps them.
+/// Passes `rows` on and deletes each row `retention_ms` after the tick that `since` reads from it; `None` keeps them.
 pub fn expire<'scope, R>(
     rows: Tagged<'scope, Delta<R>>,
     name: &str,
     retention_ms: Option<i64>,
+    since: fn(&R) -> Tick,
 ) -> Tagged<'scope, Delta<R>>
 where
     R: Keyed + Clone + PartialEq + 'static,
     R::Key: Hash + Eq + Clone + 'static,
 {
-    match retention_ms {
-        None => rows,
-        Some(retention) => ticked(
-            rows,
-            name,
-            Expire {
-                retention: u64::try_from(retention).unwrap_or(0).max(1),
-                live: HashMap::default(),
-                parked: Parking::default(),
-            },
-        ),
-    }
+    let Some(retention) = retention_ms.and_then(|ms| u64::try_from(ms).ok()) else { return rows };
+    ticked(rows, name, Expire { retention, since, live: HashMap::default(), parked: Parking::default() })
 }
 
 struct Expire<R: Keyed> {
     retention: u64,
-    live: HashMap<R::Key, (Tick, R)>,
+    since: fn(&R) -> Tick,
+    live: HashMap<R::Key, R>,
     parked: Parking<R::Key>,
+}
+
+impl<R: Keyed> Expire<R> {
+    fn ends(&self, row: &R) -> Tick {
+        (self.since)(row) + self.retention
+    }
 }
 
 impl<R> Ticked for Expire<R>
@@ -91,24 +89,24 @@ where
     type Out = Delta<R>;
 
     fn tick(&mut self, tick: Tick, input: &mut Vec<Delta<R>>, out: &mut Vec<Delta<R>>) {
-        for key in self.parked.take(tick) {
-            // A row that changed since then has an appointment of its own.
-            if self.live.get(&key).is_some_and(|(ends, _)| *ends <= tick)
-                && let Some((_, row)) = self.live.remove(&key)
-            {
-                out.push(Delta { old: Some(row), new: None });
-            }
-        }
         for delta in input.drain(..) {
             let Some(key) = delta.key() else { continue };
-            let old = self.live.remove(&key).map(|(_, row)| row);
-            if let Some(row) = &delta.new {
-                let ends = tick + self.retention;
-                self.live.insert(key.clone(), (ends, row.clone()));
-                self.parked.park(ends, key);
-            }
+            let new = delta.new.filter(|row| self.ends(row) > tick);
+            let old = match &new {
+                Some(row) => {
+                    self.parked.park(self.ends(row), key.clone());
+                    self.live.insert(key, row.clone())
+                }
+                None => self.live.remove(&key),
+            };
             // A retraction of what has expired already changes nothing.
-            out.extend(Delta::between(old, delta.new));
+            out.extend(Delta::between(old, new));
+        }
+        for key in self.parked.take(tick) {
+            // A row that has changed since has an appointment of its own.
+            if self.live.get(&key).is_some_and(|row| self.ends(row) <= tick) {
+                out.push(Delta { old: self.live.remove(&key), new: None });
+            }
         }
     }
 

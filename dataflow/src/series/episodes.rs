@@ -153,7 +153,7 @@ impl Episodes {
         let mut agreed = None;
         for point in points.from(at) {
             self.step(rule, point, context);
-            if point.ts() >= until
+            if point.ts() > until
                 && let Some(rest) = self.agrees(rule, point, &tail)
             {
                 agreed = Some(rest);
@@ -173,7 +173,7 @@ impl Episodes {
         self.list.extend(rest);
     }
 
-    /// Whether the state after `point` is what it was before the fold: then from which place in `tail` on the old
+    /// Whether the state after `point`, which did not change itself, is what it was before the fold: then from which place in `tail` on the old
     /// episodes still hold.
     fn agrees(&mut self, rule: &RuleRef, point: &Point, tail: &[Episode]) -> Option<usize> {
         let value = point.counted()?;

@@ -33,7 +33,7 @@ use crate::views::reference::CurrentRow;
 use crate::views::sensors::{SensorRow, SensorState};
 use episodes::{Episode, Episodes};
 use panes::{Group, PaneChange, Panes};
-use silence::{Silences, Watch};
+use silence::Silences;
 
 /// One reading within its series.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

@@ -63,6 +63,8 @@ pub const VIEW: View = View {
         bounded_by: "episodes that last or ended within the alert retention",
     },
     render,
+    #[cfg(test)]
+    oracle: oracle::rows,
 };
 
 /// A row of the view.
@@ -331,4 +333,247 @@ fn row_of<'a>(
         }
     }
     Some(row)
+}
+
+/// Naive recomputation from all rows.
+#[cfg(test)]
+pub(crate) mod oracle {
+    use std::collections::BTreeMap;
+
+    use model::reference::{Condition, RuleRef, SensorRef, Severity};
+    use model::{ActionKind, Kind, Quality, Row, Sym, Tick, Typed};
+    use serde_json::{Value as Json, json};
+
+    use crate::testing::History;
+    use crate::views::{reference, sensors};
+
+    pub(crate) struct Episode {
+        pub(crate) rule: Sym,
+        pub(crate) sensor: Sym,
+        pub(crate) metric: Sym,
+        pub(crate) district: Sym,
+        pub(crate) severity: Severity,
+        first: i64,
+        raised: i64,
+        pub(crate) cleared: Option<i64>,
+        value: f64,
+    }
+
+    /// All episodes of all rules, as the readings known at `at` and the rules in force at `at` have it.
+    pub(crate) fn episodes(history: &History, at: Tick) -> Vec<Episode> {
+        let (now, mut all) = (at as i64, Vec::new());
+        let sensors = reference::oracle::typed(history, at, Kind::Sensor);
+        let readings = sensors::oracle::readings(history, at);
+        for (rule_id, rule) in reference::oracle::typed(history, at, Kind::Rule) {
+            let Typed::Rule(rule) = rule else { panic!("a rule that is none") };
+            if !rule.enabled {
+                continue;
+            }
+            for (&(sensor, metric), by_time) in &readings {
+                let known = match sensors.get(&sensor) {
+                    Some(Typed::Sensor(known)) => Some(known),
+                    _ => None,
+                };
+                let metric =
+                    if matches!(rule.condition, Condition::Offline { .. }) { Sym::EMPTY } else { metric };
+                if !selected(&rule, metric, known) {
+                    continue;
+                }
+                let episode = |first, raised, cleared, value| Episode {
+                    rule: rule_id,
+                    sensor,
+                    metric,
+                    district: known.map_or(Sym::EMPTY, |known| known.district),
+                    severity: rule.severity,
+                    first,
+                    raised,
+                    cleared,
+                    value,
+                };
+                if let Condition::Offline { heartbeats } = rule.condition {
+                    // Once per sensor: at its first metric.
+                    if readings.keys().find(|(is, _)| *is == sensor)
+                        != Some(&(sensor, metric_of(&readings, sensor)))
+                    {
+                        continue;
+                    }
+                    if all.iter().any(|e: &Episode| e.rule == rule_id && e.sensor == sensor) {
+                        continue;
+                    }
+                    let Some(heartbeat) = known.and_then(|known| known.heartbeat_s) else { continue };
+                    let seconds = heartbeat * heartbeats;
+                    let limit = (seconds * 1000.0) as i64;
+                    let mine = readings.iter().filter(|((is, _), _)| *is == sensor);
+                    let mut heard: Vec<i64> = mine.flat_map(|(_, by_time)| by_time.keys().copied()).collect();
+                    heard.sort_unstable();
+                    for (i, &start) in heard.iter().enumerate() {
+                        match heard.get(i + 1) {
+                            Some(&end) if end - start > limit => {
+                                all.push(episode(start, start + limit, Some(end), seconds))
+                            }
+                            None if now - start > limit => {
+                                all.push(episode(start, start + limit, None, seconds))
+                            }
+                            _ => {}
+                        }
+                    }
+                    continue;
+                }
+                let points: Vec<(i64, f64)> = by_time
+                    .iter()
+                    .filter(|(_, (_, quality))| *quality != Quality::Bad)
+                    .map(|(ts, (value, _))| (*ts, *value))
+                    .collect();
+                let (reached, over): (Box<dyn Fn(f64) -> bool>, Box<dyn Fn(f64) -> bool>) =
+                    match rule.condition {
+                        Condition::Above { raise, clear } => {
+                            (Box::new(move |v| v >= raise), Box::new(move |v| v < clear))
+                        }
+                        Condition::Below { raise, clear } => {
+                            (Box::new(move |v| v <= raise), Box::new(move |v| v > clear))
+                        }
+                        Condition::Offline { .. } => continue,
+                    };
+                let mut i = 0;
+                while i < points.len() {
+                    if !reached(points[i].1) {
+                        i += 1;
+                        continue;
+                    }
+                    // The run of true readings from i, and until when it is known to last.
+                    let end = (i..points.len()).find(|&j| !reached(points[j].1));
+                    let until = end.map_or(now.max(points[points.len() - 1].0), |end| points[end].0);
+                    let (first, raised) = (points[i].0, points[i].0 + rule.hold_ms);
+                    if until < raised {
+                        i = end.unwrap_or(points.len());
+                        continue;
+                    }
+                    let value = points[i..]
+                        .iter()
+                        .take_while(|(ts, _)| *ts < raised || *ts == first)
+                        .last()
+                        .unwrap()
+                        .1;
+                    let clears = (i + 1..points.len()).find(|&j| points[j].0 >= raised && over(points[j].1));
+                    all.push(episode(first, raised, clears.map(|j| points[j].0), value));
+                    i = clears.map_or(points.len(), |j| j + 1);
+                }
+            }
+        }
+        all
+    }
+
+    fn metric_of(readings: &BTreeMap<(Sym, Sym), BTreeMap<i64, (f64, Quality)>>, sensor: Sym) -> Sym {
+        readings.keys().find(|(is, _)| *is == sensor).unwrap().1
+    }
+
+    fn selected(rule: &RuleRef, metric: Sym, sensor: Option<&SensorRef>) -> bool {
+        let kind = sensor.map_or(Sym::EMPTY, |sensor| sensor.kind);
+        let district = sensor.map_or(Sym::EMPTY, |sensor| sensor.district);
+        (rule.metric == Sym::EMPTY || metric == Sym::EMPTY || rule.metric == metric)
+            && (rule.sensor_kind == Sym::EMPTY || rule.sensor_kind == kind)
+            && (rule.district == Sym::EMPTY || rule.district == district)
+    }
+
+    fn content(history: &History, e: &Episode) -> Json {
+        let (rule, sensor) = (history.name(e.rule), history.name(e.sensor));
+        let offline = e.metric == Sym::EMPTY;
+        let metric = if offline { "offline" } else { history.name(e.metric) };
+        let what = if offline { "silence, s" } else { metric };
+        let reason = match e.cleared {
+            None => format!("{what} {} held {} ms", e.value, e.raised - e.first),
+            Some(_) => format!("{what} {} no longer holds", e.value),
+        };
+        json!({
+            "alert_id": format!("{rule}/{sensor}/{metric}/{}", e.raised),
+            "rule": rule,
+            "target": sensor,
+            "district": history.name_or_null(e.district),
+            "severity": e.severity.name(),
+            "state": if e.cleared.is_some() { "cleared" } else { "open" },
+            "raised_ts": e.raised,
+            "cleared_ts": e.cleared,
+            "value": e.value,
+            "owner": null,
+            "revision": 0,
+            "reason": reason,
+        })
+    }
+
+    /// The rows at `at`: what was said at every tick before it matters, so all of them are gone through.
+    pub(crate) fn rows(history: &History, at: Tick) -> Vec<Json> {
+        let mut said: BTreeMap<String, Json> = BTreeMap::new();
+        for tick in history.ticks(at) {
+            let mut now: BTreeMap<String, Json> = BTreeMap::new();
+            for episode in episodes(history, tick) {
+                let row = content(history, &episode);
+                now.insert(row["alert_id"].as_str().unwrap().to_owned(), row);
+            }
+            for (id, row) in &said {
+                now.entry(id.clone()).or_insert_with(|| {
+                    let mut row = row.clone();
+                    row["state"] = "withdrawn".into();
+                    row["reason"] =
+                        "later data or a changed rule show that the condition did not hold".into();
+                    (row["cleared_ts"], row["owner"]) = (Json::Null, Json::Null);
+                    row
+                });
+            }
+            for (id, row) in &mut now {
+                act(history, tick, id, row);
+                let before = said.get(id).map_or(0, |said| said["revision"].as_i64().unwrap());
+                row["revision"] = before.into();
+                if said.get(id) != Some(row) {
+                    row["revision"] = (before + 1).into();
+                }
+            }
+            said = now;
+        }
+        said.into_values().collect()
+    }
+
+    fn act(history: &History, at: Tick, id: &str, row: &mut Json) {
+        // The last of each action id counts, in order of time.
+        let mut last = BTreeMap::new();
+        for (_, input) in history.until(at) {
+            if let Row::Action(action) = input
+                && history.name(action.target) == id
+            {
+                last.insert(action.id, action);
+            }
+        }
+        let mut actions: Vec<_> = last.into_values().collect();
+        actions.sort_by_key(|action| (action.ts, action.id));
+        for action in actions {
+            let user = history.name(action.user);
+            let reason = action.reason.clone();
+            let verb =
+                |row: &mut Json, verb: &str| row["reason"] = format!("{verb} by {user}: {reason}").into();
+            match action.kind {
+                ActionKind::Comment => verb(row, "comment"),
+                ActionKind::Shelve => verb(row, "shelved"),
+                ActionKind::Unshelve => verb(row, "unshelved"),
+                ActionKind::Assign => {
+                    verb(row, "assigned");
+                    let to = history.name(action.assignee);
+                    row["owner"] = if to.is_empty() { user } else { to }.into();
+                }
+                ActionKind::Close => {
+                    verb(row, "closed");
+                    if row["state"] != "withdrawn" {
+                        row["state"] = "closed".into();
+                    }
+                }
+                ActionKind::Ack => {
+                    if row["state"] == "open" {
+                        verb(row, "acknowledged");
+                        row["state"] = "acknowledged".into();
+                    }
+                    if row["owner"].is_null() {
+                        row["owner"] = user.into();
+                    }
+                }
+            }
+        }
+    }
 }

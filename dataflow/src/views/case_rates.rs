@@ -52,6 +52,8 @@ pub const VIEW: View = View {
         bounded_by: "the number of districts named in cases, plus one",
     },
     render,
+    #[cfg(test)]
+    oracle: oracle::rows,
 };
 
 /// The counts, in column order.
@@ -142,4 +144,40 @@ fn render(context: &mut Context<'_>, id: model::ViewId) {
     });
     let rows = parts.count_total().map(|(scope, counts)| RateRow { scope, counts });
     context.publish(deltas(rows, "case_rates"), id);
+}
+
+/// Naive recomputation from all rows.
+#[cfg(test)]
+pub(crate) mod oracle {
+    use std::collections::BTreeMap;
+
+    use model::Tick;
+    use serde_json::{Value as Json, json};
+
+    use crate::testing::History;
+    use crate::views::cases;
+
+    pub(crate) fn rows(history: &History, at: Tick) -> Vec<Json> {
+        let mut groups: BTreeMap<(&str, String), Vec<Json>> = BTreeMap::new();
+        for case in cases::oracle::rows(history, at) {
+            let district = case["district"].as_str().unwrap_or("unknown").to_owned();
+            groups.entry(("district", district)).or_default().push(case.clone());
+            groups.entry(("city", "city".to_owned())).or_default().push(case);
+        }
+        let row = |((scope, id), cases): ((&str, String), Vec<Json>)| {
+            let count = |is: &dyn Fn(&Json) -> bool| cases.iter().filter(|case| is(case)).count();
+            let stage = |case: &Json, is: &[&str]| is.contains(&case["stage"].as_str().unwrap());
+            let open = |case: &Json| !stage(case, &["closed", "voided", "merged", "rejected"]);
+            json!({
+                "scope": scope, "id": id, "period": "all",
+                "reported": cases.len(),
+                "open": count(&open),
+                "overdue": count(&|case| open(case) && case["overdue"] == true),
+                "closed": count(&|case| stage(case, &["closed"])),
+                "closed_overdue": count(&|case| stage(case, &["closed"]) && case["overdue"] == true),
+                "reworked": count(&|case| case["rework_count"] != 0),
+            })
+        };
+        groups.into_iter().map(row).collect()
+    }
 }

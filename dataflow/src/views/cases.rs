@@ -75,6 +75,8 @@ pub const VIEW: View = View {
         bounded_by: "the number of cases in the log",
     },
     render: |context, id| context.publish(context.cases.clone(), id),
+    #[cfg(test)]
+    oracle: oracle::rows,
 };
 
 /// Where a case is in its life.
@@ -438,5 +440,182 @@ impl Ticked for Cases {
 
     fn due(&self) -> Option<Tick> {
         self.cases.due()
+    }
+}
+
+/// Naive recomputation from all rows.
+#[cfg(test)]
+pub(crate) mod oracle {
+    use std::collections::BTreeMap;
+
+    use model::reference::CalendarRef;
+    use model::rows::{Limit, LimitUnit};
+    use model::{CaseEventKind as E, Kind, Row, Sym, Tick, Typed};
+    use serde_json::{Value as Json, json};
+
+    use crate::testing::History;
+    use crate::views::reference;
+
+    /// The events of each case in order of time and rank, the last in log order of each.
+    pub(crate) fn events(history: &History, at: Tick) -> BTreeMap<Sym, BTreeMap<(i64, u8), E>> {
+        let mut all: BTreeMap<Sym, BTreeMap<(i64, u8), E>> = BTreeMap::new();
+        for (_, row) in history.until(at) {
+            if let Row::Case(event) = row {
+                all.entry(event.case)
+                    .or_default()
+                    .insert((event.ts, event.kind.name_and_rank().1), event.kind.clone());
+            }
+        }
+        all
+    }
+
+    struct Days(Vec<(Sym, CalendarRef)>);
+
+    impl Days {
+        /// Whether the quarter of a second that begins at `ts` is working time, for a city eight hours ahead.
+        fn works(&self, ts: i64) -> bool {
+            let local = ts + 8 * 3_600_000;
+            let (day, minute) = (local / 86_400_000, (local / 60_000 % 1440) as u16);
+            let record =
+                self.0.iter().rfind(|(_, record)| i64::from(record.day) == day).map(|(_, record)| record);
+            // 1970-01-01 was a Thursday.
+            let working = record.map_or(!matches!((day + 4) % 7, 0 | 6), |record| record.working);
+            let hours = match record {
+                Some(record) if !record.hours.is_empty() => record.hours.clone(),
+                _ => vec![(480, 720), (840, 1080)],
+            };
+            working && hours.iter().any(|(from, to)| (*from..*to).contains(&minute))
+        }
+
+        /// Walks on in steps of a quarter of a second until `length` of time that counts is over.
+        fn walk(&self, from: i64, length: i64, unit: LimitUnit) -> i64 {
+            if matches!(unit, LimitUnit::UrgentHour | LimitUnit::NaturalDay) {
+                return from + length;
+            }
+            let (mut at, mut left) = (from, length);
+            loop {
+                // Nights and weekends in one stride.
+                let stride = if self.works(at) { 250 } else { 60_000 - at.rem_euclid(60_000) };
+                if self.works(at) {
+                    if left <= stride {
+                        return at + left;
+                    }
+                    left -= stride;
+                }
+                at += stride;
+            }
+        }
+
+        fn between(&self, from: i64, to: i64, unit: LimitUnit) -> i64 {
+            if matches!(unit, LimitUnit::UrgentHour | LimitUnit::NaturalDay) {
+                return to - from;
+            }
+            (0..(to - from).max(0))
+                .step_by(250)
+                .filter(|ms| self.works(from + ms))
+                .map(|ms| (to - from - ms).min(250))
+                .sum()
+        }
+    }
+
+    fn length(limit: Limit) -> i64 {
+        let hours = match limit.unit {
+            LimitUnit::UrgentHour | LimitUnit::WorkingHour => 1.0,
+            LimitUnit::WorkingDay => 8.0,
+            LimitUnit::NaturalDay => 24.0,
+        };
+        (limit.amount * hours * 3_600_000.0).round() as i64
+    }
+
+    pub(crate) fn rows(history: &History, at: Tick) -> Vec<Json> {
+        let calendar = reference::oracle::typed(history, at, Kind::Calendar);
+        let days = Days(
+            calendar
+                .into_iter()
+                .map(|(id, day)| match day {
+                    Typed::Calendar(day) => (id, day),
+                    _ => panic!("a calendar day that is none"),
+                })
+                .collect(),
+        );
+        events(history, at).into_iter().map(|(case, events)| row(history, at, &days, case, &events)).collect()
+    }
+
+    fn row(history: &History, at: Tick, days: &Days, case: Sym, events: &BTreeMap<(i64, u8), E>) -> Json {
+        let name = |sym: Sym| history.name_or_null(sym);
+        let (mut stage, mut limit, mut left): (_, Option<Limit>, Option<i64>) = ("reported", None, None);
+        let (mut deadline, mut handled, mut closed): (Option<i64>, Option<i64>, Option<i64>) =
+            (None, None, None);
+        let (mut reworks, mut extensions, mut exempt, mut satisfaction) = (0, 0, false, None);
+        let (mut department, mut into) = (Json::Null, Json::Null);
+        for (&(ts, _), event) in events {
+            match event {
+                E::Reported { .. } => {}
+                E::Rejected => stage = "rejected",
+                E::Filed => stage = "filed",
+                E::Dispatched { department: to, limit: new } => {
+                    (stage, department, limit, left, handled) = ("dispatched", name(*to), *new, None, None);
+                    deadline = limit.map(|limit| days.walk(ts, length(limit), limit.unit));
+                }
+                E::Returned => (stage, deadline, limit, left) = ("filed", None, None, None),
+                E::Extended => {
+                    if let (Some(limit), Some(until)) = (limit, deadline)
+                        && ts <= until
+                        && extensions < 2
+                    {
+                        deadline = Some(days.walk(until, length(limit), limit.unit));
+                        extensions += 1;
+                    }
+                }
+                E::Suspended => {
+                    stage = "suspended";
+                    if let (Some(limit), Some(until)) = (limit, deadline) {
+                        left = Some(if until < ts { 0 } else { days.between(ts, until, limit.unit) });
+                        deadline = None;
+                    }
+                }
+                E::Resumed => {
+                    stage = if stage == "suspended" { "dispatched" } else { stage };
+                    if let (Some(limit), Some(rest)) = (limit, left) {
+                        (deadline, left) = (Some(days.walk(ts, rest, limit.unit)), None);
+                    }
+                }
+                E::Handled => (stage, handled) = ("handled", Some(ts)),
+                E::Verified { passed: true } => stage = "verified",
+                E::Verified { passed: false } => {
+                    (stage, handled, reworks) = ("dispatched", None, reworks + 1);
+                    deadline = limit.map(|limit| days.walk(ts, length(limit), limit.unit));
+                }
+                E::Closed => (stage, closed, handled) = ("closed", Some(ts), handled.or(Some(ts))),
+                E::Reopened => {
+                    (stage, closed, handled) = ("filed", None, None);
+                    (deadline, limit, left) = (None, None, None);
+                }
+                E::Voided => stage = "voided",
+                E::AppealGranted => exempt = true,
+                E::Merged { into: other } => (stage, into) = ("merged", name(*other)),
+                E::Rated { satisfaction: n } => satisfaction = Some(*n),
+            }
+        }
+        let report = events.iter().rev().find_map(|((ts, _), event)| match event {
+            E::Reported { source, class, district, grid, .. } => {
+                Some((*ts, [*source, *class, *district, *grid]))
+            }
+            _ => None,
+        });
+        let [source, class, district, grid] = report.map_or([Sym::EMPTY; 4], |(_, said)| said);
+        let over = ["closed", "voided", "merged", "rejected"].contains(&stage);
+        let overdue = !exempt
+            && deadline.is_some_and(|deadline| match handled {
+                Some(handled) => handled > deadline,
+                None => !over && at as i64 > deadline,
+            });
+        json!({
+            "case_id": history.name(case), "stage": stage, "class": name(class), "district": name(district),
+            "grid": name(grid), "department": department, "source": name(source), "deadline_ts": deadline,
+            "overdue": overdue, "opened_ts": report.map_or(events.keys().next().unwrap().0, |(ts, _)| ts),
+            "handled_ts": handled, "closed_ts": closed, "rework_count": reworks, "extension_count": extensions,
+            "satisfaction": satisfaction, "merged_into": into,
+        })
     }
 }

@@ -29,8 +29,27 @@ pub const VIEW: View = View {
             Row::Late(refused) => Some(refused),
             _ => None,
         });
-        let rows = expire(late, "late_ledger", context.settings.refused_retention_ms);
+        let rows = expire(late, "late_ledger", context.settings.refused_retention_ms, |row| row.tick);
         let prefix: Arc<str> = context.settings.topic_prefix.as_str().into();
         context.publish(rows.map(move |(tick, delta)| (tick, named(delta, &prefix))), id);
     },
+    #[cfg(test)]
+    oracle: oracle::rows,
 };
+
+/// Naive recomputation from all rows.
+#[cfg(test)]
+pub(crate) mod oracle {
+    use model::{Row, Tick};
+    use serde_json::Value as Json;
+
+    use crate::testing::History;
+    use crate::views::rejects;
+
+    pub(crate) fn rows(history: &History, at: Tick) -> Vec<Json> {
+        rejects::oracle::refused(history, at, |row| match row {
+            Row::Late(refused) => Some(refused),
+            _ => None,
+        })
+    }
+}

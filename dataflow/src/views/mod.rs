@@ -38,6 +38,9 @@ pub struct View {
     pub spec: ViewSpec,
     /// Builds its part of the dataflow and publishes its rows under the id given.
     pub render: for<'s> fn(&mut Context<'s>, ViewId),
+    /// What it says at a tick, recomputed from all rows by other code: no view without one.
+    #[cfg(test)]
+    pub oracle: crate::testing::Oracle,
 }
 
 /// All views, in the order in which frames hold them.

@@ -40,6 +40,8 @@ pub const VIEW: View = View {
         bounded_by: "the number of reference records in force",
     },
     render: |context, id| context.publish(context.current.clone(), id),
+    #[cfg(test)]
+    oracle: oracle::rows,
 };
 
 /// A record in force.
@@ -153,19 +155,44 @@ impl Ticked for Current {
     }
 }
 
-/// What the view says at `at`, recomputed from all rows: the oracle.
+/// Naive recomputation from all rows.
 #[cfg(test)]
-pub(crate) fn oracle(history: &crate::testing::History, at: Tick) -> Vec<CurrentRow> {
-    let mut in_force = std::collections::BTreeMap::new();
-    for (tick, row) in history.until(at) {
-        let Row::Reference(record) = row else { continue };
-        if record.ts.is_none_or(|ts| ts <= at as i64) {
-            let _ = tick;
-            in_force.insert((record.kind, record.id), record);
+pub(crate) mod oracle {
+    use std::collections::BTreeMap;
+    use std::sync::Arc;
+
+    use model::{Kind, RefBody, Row, Sym, Tick, Typed};
+    use serde_json::{Value as Json, json};
+
+    use crate::testing::History;
+
+    /// The records in force at `at`.
+    pub(crate) fn in_force(
+        history: &History,
+        at: Tick,
+    ) -> BTreeMap<(Kind, Sym), (Option<i64>, Arc<RefBody>)> {
+        let mut last = BTreeMap::new();
+        for (_, row) in history.until(at) {
+            if let Row::Reference(record) = row
+                && record.ts.unwrap_or(0) <= at as i64
+            {
+                last.insert((record.kind, record.id), (record.ts, record.body.clone()));
+            }
         }
+        last.into_iter().filter_map(|(key, (ts, body))| Some((key, (ts, body?)))).collect()
     }
-    let row = |record: &&RefRecord| {
-        Some(CurrentRow { kind: record.kind, id: record.id, ts: record.ts, body: record.body.clone()? })
-    };
-    in_force.values().map(|record| &***record).filter_map(|record| row(&record)).collect()
+
+    /// The typed records of a kind in force at `at`.
+    pub(crate) fn typed(history: &History, at: Tick, kind: Kind) -> BTreeMap<Sym, Typed> {
+        let of_kind = in_force(history, at).into_iter().filter(|((is, _), _)| *is == kind);
+        of_kind.map(|((_, id), (_, body))| (id, body.typed.clone())).collect()
+    }
+
+    pub(crate) fn rows(history: &History, at: Tick) -> Vec<Json> {
+        let row = |((kind, id), (ts, body)): ((Kind, Sym), (Option<i64>, Arc<RefBody>))| {
+            let json: Json = serde_json::from_str(&body.json).unwrap();
+            json!({ "kind": kind.name(), "id": history.name(id), "ts": ts, "json": json })
+        };
+        in_force(history, at).into_iter().map(row).collect()
+    }
 }

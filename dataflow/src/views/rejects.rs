@@ -49,10 +49,13 @@ pub const VIEW: View = View {
             .jumps
             .clone()
             .exchange(|(_, delta)| route(delta.key().map_or(0, |pos| pos.offset as u32)));
-        let rows = expire(refused.concat(jumps), "rejects", context.settings.refused_retention_ms);
+        let rows =
+            expire(refused.concat(jumps), "rejects", context.settings.refused_retention_ms, |row| row.tick);
         let prefix: Arc<str> = context.settings.topic_prefix.as_str().into();
         context.publish(rows.map(move |(tick, delta)| (tick, named(delta, &prefix))), id);
     },
+    #[cfg(test)]
+    oracle: oracle::rows,
 };
 
 /// A refused record.
@@ -119,4 +122,53 @@ pub(super) fn of<'s>(
         Some((tick, Delta { old: None, new: Some(row) }))
     });
     refused.exchange(|(_, delta)| route(delta.key().map_or(0, |pos| pos.offset as u32)))
+}
+
+/// Naive recomputation from all rows.
+#[cfg(test)]
+pub(crate) mod oracle {
+    use model::{Refused, Row, Tick};
+    use serde_json::{Value as Json, json};
+
+    use crate::testing::History;
+    use crate::views::vehicles;
+
+    /// The refused rows that `pick` takes and the retention keeps.
+    pub(crate) fn refused(history: &History, at: Tick, pick: fn(&Row) -> Option<&Refused>) -> Vec<Json> {
+        let picked = history.until(at).filter_map(|(tick, row)| Some((tick, pick(row)?)));
+        let row = |(tick, refused): (Tick, &Refused)| {
+            json!({
+                "topic": format!("city.{}", refused.pos.stream.name()), "partition": refused.pos.partition,
+                "offset": refused.pos.offset, "reason": &*refused.reason, "ts": refused.ts, "tick": tick,
+                "payload": &*refused.payload,
+            })
+        };
+        picked.filter(|(tick, _)| kept(history, *tick, at)).map(row).collect()
+    }
+
+    fn kept(history: &History, tick: Tick, at: Tick) -> bool {
+        history.settings.refused_retention_ms.is_none_or(|retention| tick + retention as u64 > at)
+    }
+
+    pub(crate) fn rows(history: &History, at: Tick) -> Vec<Json> {
+        let mut rows = refused(history, at, |row| match row {
+            Row::Rejected(refused) => Some(refused),
+            _ => None,
+        });
+        for (tick, fix, jump) in vehicles::oracle::tracks(history, at).into_values().flatten() {
+            if jump && kept(history, tick, at) {
+                let place = |tenths: i32| serde_json::to_string(&(f64::from(tenths) / 1e7)).unwrap();
+                let (lon, lat) = (place(fix.lon), place(fix.lat));
+                rows.push(json!({
+                    "topic": "city.positions", "partition": 0, "offset": fix.pos.offset,
+                    "reason": "implausible_jump: more than 200 km/h from the fixes before it",
+                    "ts": fix.ts, "tick": tick,
+                    "payload": format!(
+                        "{{\"vehicle_id\":\"{}\",\"ts\":{},\"lon\":{lon},\"lat\":{lat}}}", history.name(fix.vehicle), fix.ts
+                    ),
+                }));
+            }
+        }
+        rows
+    }
 }

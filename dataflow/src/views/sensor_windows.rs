@@ -45,6 +45,8 @@ pub const VIEW: View = View {
         bounded_by: "(kind, metric, district) groups × windows within the window retention",
     },
     render,
+    #[cfg(test)]
+    oracle: oracle::rows,
 };
 
 /// A row of the view.
@@ -174,5 +176,52 @@ impl Ticked for Windows {
 
     fn due(&self) -> Option<Tick> {
         self.groups.due()
+    }
+}
+
+/// Naive recomputation from all rows.
+#[cfg(test)]
+pub(crate) mod oracle {
+    use std::collections::BTreeMap;
+
+    use model::{Kind, Quality, Tick, Typed};
+    use serde_json::{Value as Json, json};
+
+    use crate::testing::History;
+    use crate::views::{reference, sensors};
+
+    pub(crate) fn rows(history: &History, at: Tick) -> Vec<Json> {
+        let (step, width) = (history.settings.window_step_ms, history.settings.window_ms);
+        let known = reference::oracle::typed(history, at, Kind::Sensor);
+        let mut windows: BTreeMap<(&str, &str, &str, i64), Vec<f64>> = BTreeMap::new();
+        for ((sensor, metric), by_time) in sensors::oracle::readings(history, at) {
+            let (kind, district) = match known.get(&sensor) {
+                Some(Typed::Sensor(known)) => (history.name(known.kind), history.name(known.district)),
+                _ => ("", ""),
+            };
+            for (ts, (value, quality)) in by_time {
+                let mut start = ts / step * step;
+                while quality != Quality::Bad && start > ts - width {
+                    windows.entry((kind, history.name(metric), district, start)).or_default().push(value);
+                    start -= step;
+                }
+            }
+        }
+        let kept = |start: i64| match history.settings.window_retention_ms {
+            Some(retention) => start + width + retention > at as i64,
+            None => true,
+        };
+        let windows = windows.into_iter().filter(|((.., start), _)| kept(*start));
+        let row = |((kind, metric, district, start), values): ((&str, &str, &str, i64), Vec<f64>)| {
+            json!({
+                "kind": kind, "metric": metric, "district": district, "window_start": start,
+                "count": values.len(),
+                // Multiples of a half add up exactly.
+                "mean": values.iter().sum::<f64>() / values.len() as f64,
+                "min": values.iter().copied().fold(f64::MAX, f64::min),
+                "max": values.iter().copied().fold(f64::MIN, f64::max),
+            })
+        };
+        windows.map(row).collect()
     }
 }

@@ -37,6 +37,8 @@ pub const VIEW: View = View {
         bounded_by: "the number of (sensor, metric) pairs heard",
     },
     render: |context, id| context.publish(context.sensors.clone(), id),
+    #[cfg(test)]
+    oracle: oracle::rows,
 };
 
 /// How a sensor is.
@@ -115,5 +117,72 @@ impl ViewRow for SensorRow {
         out.push(self.value.map_or(Value::Null, Value::Float));
         out.push(Value::Int(self.ts));
         out.push(Value::Literal(self.state.name()));
+    }
+}
+
+/// Naive recomputation from all rows.
+#[cfg(test)]
+pub(crate) mod oracle {
+    use std::collections::BTreeMap;
+
+    use model::{Kind, Quality, Row, Sym, Tick, Typed};
+    use serde_json::{Value as Json, json};
+
+    use crate::testing::History;
+    use crate::views::{alerts, reference};
+
+    /// Readings by (sensor, metric) and event time, the last in log order, of any quality.
+    pub(crate) fn readings(
+        history: &History,
+        at: Tick,
+    ) -> BTreeMap<(Sym, Sym), BTreeMap<i64, (f64, Quality)>> {
+        let mut all: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
+        for (_, row) in history.until(at) {
+            if let Row::Reading(r) = row {
+                all.entry((r.sensor, r.metric)).or_default().insert(r.ts, (r.value, r.quality));
+            }
+        }
+        all
+    }
+
+    pub(crate) fn rows(history: &History, at: Tick) -> Vec<Json> {
+        let sensors = reference::oracle::typed(history, at, Kind::Sensor);
+        let lasting: Vec<_> = alerts::oracle::episodes(history, at)
+            .into_iter()
+            .filter(|episode| episode.cleared.is_none())
+            .collect();
+        let mut rows = Vec::new();
+        for ((sensor, metric), by_time) in readings(history, at) {
+            let known = match sensors.get(&sensor) {
+                Some(Typed::Sensor(known)) => Some(known),
+                _ => None,
+            };
+            let counted = by_time.iter().rev().find(|(_, (_, quality))| *quality != Quality::Bad);
+            let mine = |metric: Sym| lasting.iter().filter(move |e| e.sensor == sensor && e.metric == metric);
+            let worst = mine(metric).map(|episode| episode.severity.name()).collect::<Vec<_>>();
+            let state = if mine(Sym::EMPTY).next().is_some() {
+                "offline"
+            } else if counted.is_none() {
+                "unknown"
+            } else if worst.contains(&"severe") {
+                "alarm"
+            } else if worst.contains(&"warning") {
+                "warning"
+            } else if known.is_some() || worst.contains(&"notice") {
+                "normal"
+            } else {
+                "unknown"
+            };
+            rows.push(json!({
+                "sensor_id": history.name(sensor),
+                "metric": history.name(metric),
+                "district": known.map_or(Json::Null, |known| history.name_or_null(known.district)),
+                "kind": known.map_or(Json::Null, |known| history.name_or_null(known.kind)),
+                "value": counted.map(|(_, (value, _))| value),
+                "ts": counted.map_or(by_time.keys().next_back(), |(ts, _)| Some(ts)),
+                "state": state,
+            }));
+        }
+        rows
     }
 }

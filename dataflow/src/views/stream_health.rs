@@ -64,6 +64,8 @@ pub const VIEW: View = View {
         bounded_by: "the number of partitions of the input streams",
     },
     render,
+    #[cfg(test)]
+    oracle: oracle::rows,
 };
 
 const SECOND: u64 = 1000;
@@ -223,5 +225,73 @@ impl Ticked for Health {
 
     fn due(&self) -> Option<Tick> {
         self.partitions.due()
+    }
+}
+
+/// Naive recomputation from all rows.
+#[cfg(test)]
+pub(crate) mod oracle {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use model::{Row, StreamId, Tick};
+    use serde_json::{Value as Json, json};
+
+    use crate::testing::History;
+    use crate::views::vehicles;
+
+    pub(crate) fn rows(history: &History, at: Tick) -> Vec<Json> {
+        // Which partitions were heard of, what each tick bound of them, and the duplicates by distinct keys.
+        let mut heard: BTreeSet<(StreamId, u16)> = BTreeSet::new();
+        let mut bound: BTreeMap<(StreamId, u16), Vec<(Tick, model::Bound)>> = BTreeMap::new();
+        let mut keys: BTreeSet<String> = BTreeSet::new();
+        let mut duplicates: BTreeMap<(StreamId, u16), i64> = BTreeMap::new();
+        for (tick, row) in history.until(at) {
+            let (pos, key) = match row {
+                Row::Bound(row) => {
+                    heard.insert((row.stream, row.partition));
+                    bound.entry((row.stream, row.partition)).or_default().push((tick, (**row).clone()));
+                    continue;
+                }
+                Row::Reading(row) => (row.pos, format!("r {:?} {:?} {}", row.sensor, row.metric, row.ts)),
+                Row::Fix(row) => (row.pos, format!("f {:?} {}", row.vehicle, row.ts)),
+                Row::Case(row) => {
+                    (row.pos, format!("c {:?} {} {}", row.case, row.ts, row.kind.name_and_rank().0))
+                }
+                _ => continue,
+            };
+            if !keys.insert(key) {
+                *duplicates.entry((pos.stream, pos.partition)).or_default() += 1;
+                heard.insert((pos.stream, pos.partition));
+            }
+        }
+        let mut jumps: BTreeMap<(StreamId, u16), i64> = BTreeMap::new();
+        for tick in history.ticks(at) {
+            // A partition is heard of through a jump even if the jump was taken back.
+            for (_, fix, jump) in vehicles::oracle::tracks(history, tick).values().flatten() {
+                if *jump {
+                    heard.insert((fix.pos.stream, fix.pos.partition));
+                    *jumps.entry((fix.pos.stream, fix.pos.partition)).or_default() += i64::from(tick == at);
+                }
+            }
+        }
+        let row = |key: (StreamId, u16)| {
+            let bound = bound.get(&key).map_or(&[][..], Vec::as_slice);
+            let last = bound.last().map(|(_, bound)| bound);
+            let whole_second = at / 1000 * 1000;
+            let minute =
+                bound.iter().filter(|(tick, _)| *tick <= whole_second && tick + 60_000 > whole_second);
+            json!({
+                "stream": key.0.name(), "partition": key.1,
+                "lag_records": last.map_or(0, |bound| bound.lag_records),
+                "lag_ms": last.map_or(0, |bound| bound.lag_ms),
+                "rate": minute.map(|(_, bound)| bound.records).sum::<u64>() as f64 / 60.0,
+                "late": bound.iter().map(|(_, bound)| bound.late).sum::<u64>(),
+                "duplicates": duplicates.get(&key).copied().unwrap_or(0),
+                "rejected": bound.iter().map(|(_, bound)| bound.rejected as i64).sum::<i64>() + jumps.get(&key).unwrap_or(&0),
+                "last_ts": bound.iter().filter_map(|(_, bound)| bound.max_ts).max(),
+                "holds_back": last.is_some_and(|bound| bound.lag_records > 0),
+            })
+        };
+        heard.into_iter().map(row).collect()
     }
 }

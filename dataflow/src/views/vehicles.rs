@@ -56,6 +56,8 @@ pub const VIEW: View = View {
         bounded_by: "the number of vehicles heard",
     },
     render: |context, id| context.publish(context.vehicles.clone(), id),
+    #[cfg(test)]
+    oracle: oracle::rows,
 };
 
 /// Mean radius of the earth, m.
@@ -419,5 +421,79 @@ impl Ticked for Tracks {
 
     fn due(&self) -> Option<Tick> {
         self.vehicles.due()
+    }
+}
+
+/// Naive recomputation from all rows.
+#[cfg(test)]
+pub(crate) mod oracle {
+    use std::collections::BTreeMap;
+
+    use model::{Fix, Kind, Row, Sym, Tick, Typed};
+    use serde_json::{Value as Json, json};
+
+    use crate::testing::History;
+    use crate::views::reference;
+
+    /// Fixes by vehicle and event time, the last in log order, with the tick that bound them and whether they jump.
+    pub(crate) fn tracks(history: &History, at: Tick) -> BTreeMap<Sym, Vec<(Tick, Fix, bool)>> {
+        let mut all: BTreeMap<Sym, BTreeMap<i64, (Tick, Fix)>> = BTreeMap::new();
+        for (tick, row) in history.until(at) {
+            if let Row::Fix(fix) = row {
+                all.entry(fix.vehicle).or_default().insert(fix.ts, (tick, fix.clone()));
+            }
+        }
+        let judge = |by_time: BTreeMap<i64, (Tick, Fix)>| {
+            let (mut anchor, mut rejected): (Option<Fix>, Option<Fix>) = (None, None);
+            let mut judged = Vec::new();
+            for (tick, fix) in by_time.into_values() {
+                let near = |from: &Option<Fix>| {
+                    from.as_ref().is_some_and(|from| kmh(from, &fix) <= history.settings.jump_kmh)
+                };
+                let jump = anchor.is_some() && !near(&anchor) && !near(&rejected);
+                (anchor, rejected) =
+                    if jump { (anchor, Some(fix.clone())) } else { (Some(fix.clone()), None) };
+                judged.push((tick, fix, jump));
+            }
+            judged
+        };
+        all.into_iter().map(|(vehicle, by_time)| (vehicle, judge(by_time))).collect()
+    }
+
+    /// Speed from one fix to another by the spherical law of cosines.
+    fn kmh(a: &Fix, b: &Fix) -> f64 {
+        let radians = |tenths: i32| (f64::from(tenths) / 1e7).to_radians();
+        let (lat_a, lat_b, d_lon) = (radians(a.lat), radians(b.lat), radians(b.lon) - radians(a.lon));
+        let cosine = lat_a.sin() * lat_b.sin() + lat_a.cos() * lat_b.cos() * d_lon.cos();
+        6371.0088 * cosine.clamp(-1.0, 1.0).acos() / ((b.ts - a.ts) as f64 / 3_600_000.0)
+    }
+
+    pub(crate) fn rows(history: &History, at: Tick) -> Vec<Json> {
+        let known = reference::oracle::typed(history, at, Kind::Vehicle);
+        let row = |(vehicle, track): (Sym, Vec<(Tick, Fix, bool)>)| {
+            let fix = track.iter().rev().find(|(.., jump)| !jump).map(|(_, fix, _)| fix).unwrap();
+            let (fleet, district) = match known.get(&vehicle) {
+                Some(Typed::Vehicle(known)) => {
+                    (history.name_or_null(known.fleet), history.name_or_null(known.district))
+                }
+                _ => (Json::Null, Json::Null),
+            };
+            let state = if at as i64 - fix.ts > history.settings.vehicle_offline_ms {
+                "offline"
+            } else if fix.working == Some(true) {
+                "working"
+            } else if f64::from(fix.speed.unwrap_or(0.0)) < history.settings.stopped_below_kmh {
+                "stopped"
+            } else {
+                "driving"
+            };
+            json!({
+                "vehicle_id": history.name(vehicle), "fleet": fleet, "district": district,
+                "lon": f64::from(fix.lon) / 1e7, "lat": f64::from(fix.lat) / 1e7,
+                "speed": fix.speed.map(f64::from), "heading": null, "working": fix.working,
+                "ts": fix.ts, "state": state, "road": null,
+            })
+        };
+        tracks(history, at).into_iter().map(row).collect()
     }
 }
