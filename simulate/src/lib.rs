@@ -21,7 +21,7 @@ mod json;
 mod places;
 mod random;
 mod reference;
-pub mod roads;
+mod roads;
 pub mod sensors;
 pub mod vehicles;
 

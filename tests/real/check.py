@@ -128,6 +128,10 @@ def check_requests(out, expected):
             "deadline_ts": close(want["deadline_ts"], got["deadline_ts"]),
         },
     )
+    said = {case: row["said_overdue"] for case, row in expected["cases"].items() if row["said_overdue"] is not None}
+    found = {row["case_id"]: row["overdue"] for row in view(out, "cases") if row["case_id"] in said}
+    differences = [f"{case}: the city says {said[case]}" for case in found if found[case] != said[case]]
+    report("cases: overdue as the city itself says", len(said), len(found), differences)
     report("rejects", 0, len(view(out, "rejects")))
     health(out, "cases", "duplicates", 0)
 

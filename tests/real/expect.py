@@ -130,15 +130,20 @@ def requests(data):
             # By its times it was closed, then reported and dispatched: that leaves it open.
             odd["closed before open"] += 1
             closed = None
-        cases[row["CASE_ENQUIRY_ID"]] = (row["neighborhood"].strip() or "unknown", opened, deadline, closed)
+        # The city's own verdict, where it gave one on a case that has a deadline or never had a target.
+        said = {"OVERDUE": True, "ONTIME": False}.get(row["OnTime_Status"])
+        if target is not None and deadline is None:
+            said = None
+        place = row["neighborhood"].strip() or "unknown"
+        cases[row["CASE_ENQUIRY_ID"]] = (place, opened, deadline, closed, said)
     tick = last_tick(latest)
     rates = defaultdict(lambda: dict.fromkeys(("reported", "open", "overdue", "closed", "closed_overdue"), 0))
     expected = {}
-    for case, (place, opened, deadline, closed) in cases.items():
+    for case, (place, opened, deadline, closed, said) in cases.items():
         overdue = deadline is not None and (tick if closed is None else closed) > deadline
         expected[case] = {
             "district": place, "opened_ts": opened, "deadline_ts": deadline, "closed_ts": closed,
-            "overdue": overdue, "stage": "dispatched" if closed is None else "closed",
+            "overdue": overdue, "stage": "dispatched" if closed is None else "closed", "said_overdue": said,
         }
         for key in (("district", place), ("city", "city")):
             counts = rates["/".join(key)]

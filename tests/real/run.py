@@ -4,10 +4,10 @@
     run.py CHENGMAI DATA WORK [--workers 1,2,3]
 
 CHENGMAI is the binary, DATA the folder of the data sets, WORK a folder for everything made on the way. Each folder of
-convert.py is replayed once per number of workers; all outputs of one data set must be equal byte for byte, whatever the
-number of workers and whatever the order of the file, and the first must agree with expect.py (see check.py).
+convert.py is replayed once per number of workers. All outputs of one data set must be equal byte for byte, whatever
+the number of workers and whatever the order of the file, and must agree with expect.py (see check.py).
 
-Exit code 0 when all agree, 1 when something differs, 2 for bad arguments, 77 when DATA is missing: the data of others is
+CHENGMAI is the binary, DATA the folder of the data sets, WORK a folder for what is made on the way. Each folder of
 not part of this project, and where it is not at hand there is nothing to run.
 """
 
@@ -58,7 +58,8 @@ def equal(first, other, skip):
     names = [{path.name for path in folder.iterdir()} - skip for folder in (first, other)]
     wrong = sorted(names[0] ^ names[1])
     wrong += [name for name in sorted(names[0] & names[1]) if not filecmp.cmp(first / name, other / name, False)]
-    print(f"{'BAD' if wrong else 'ok '}  {other.name} equals {first.name}{': not ' + ', '.join(wrong) if wrong else ''}")
+    but = f": not {', '.join(wrong)}" if wrong else ""
+    print(f"{'BAD' if wrong else 'ok '}  {other.name} equals {first.name}{but}")
     return not wrong
 
 
@@ -71,7 +72,8 @@ def main():
     arguments = parser.parse_args()
     missing = [name for name in ("austin_buses", "boston_311", "nab") if not (arguments.data / name).is_dir()]
     if missing:
-        print(f"SKIPPED: no {', '.join(missing)} in {arguments.data}: NOTHING WAS CHECKED ON REAL DATA", file=sys.stderr)
+        what = ", ".join(missing)
+        print(f"SKIPPED: no {what} in {arguments.data}: NOTHING WAS CHECKED ON REAL DATA", file=sys.stderr)
         return MISSING
     work = arguments.work
     python("convert.py", arguments.data, work / "input")

@@ -20,7 +20,7 @@ import expect  # noqa: E402
 
 BUS_HEADER = "vehicle_id,timestamp,speed,route_id,trip_id,latitude,longitude,trip_headsign"
 # Bus a stands, is thrown 1° north (111 km in a minute) and comes back: one jump. Bus b is thrown 1° north too, but the
-# fix after agrees with it: it really is there, and only the first fix there is a jump. The files are not in order of time.
+# fix after agrees with it: it really is there, and only its first fix there is a jump. The file is not in time order.
 BUSES = """
 a,2016-11-24T00:02:00-06:00,0.0,1,1,30.0,-97.7,x
 a,2016-11-24T00:00:00-06:00,10.0,1,1,30.0,-97.7,x
@@ -33,19 +33,19 @@ c,2016-11-24T00:00:00-06:00,4.0,1,1,30.1,-97.7,x
 """.strip()
 
 CASE_HEADER = (
-    "CASE_ENQUIRY_ID,OPEN_DT,TARGET_DT,CLOSED_DT,TYPE,Department,neighborhood,LATITUDE,LONGITUDE,Source"
+    "CASE_ENQUIRY_ID,OPEN_DT,TARGET_DT,CLOSED_DT,TYPE,Department,neighborhood,LATITUDE,LONGITUDE,Source,OnTime_Status"
 )
 # 1: in time, across the change to daylight time (8 March 2015, 2:00). 2: closed late. 3: open and past its target.
 # 4: open, the target is the last tick itself, hence not overdue. 5: no target, no neighbourhood. 6: closed before it
 # was opened, hence open. 7: target not after open.
 CASES = """
-1,03/07/2015 12:00:00 PM,03/08/2015 12:00:00 PM,03/08/2015 11:59:59 AM,B,PW,Back Bay,42.3,-71.0,Twitter
-2,03/10/2015 12:00:00 PM,03/10/2015 01:00:00 PM,03/10/2015 01:00:01 PM,A,PW,Back Bay,42.3,-71.0,Self Service
-3,03/10/2015 12:00:00 PM,03/10/2015 01:00:00 PM,,A,PW,Back Bay,42.3,-71.0,Unheard Of
-4,03/10/2015 12:00:00 PM,03/31/2015 12:00:00 PM,,A,PW,Roxbury,42.3,-71.0,Self Service
-5,03/10/2015 12:00:00 PM,,03/31/2015 12:00:00 PM,A,PW,,42.3,-71.0,Self Service
-6,03/10/2015 12:00:00 PM,,03/10/2015 11:00:00 AM,A,,Roxbury,42.3,-71.0,Self Service
-7,03/10/2015 12:00:00 PM,03/10/2015 12:00:00 PM,03/10/2015 12:00:00 PM,A,PW,Roxbury,42.3,-71.0,Self Service
+1,03/07/2015 12:00:00 PM,03/08/2015 12:00:00 PM,03/08/2015 11:59:59 AM,B,PW,Back Bay,42.3,-71.0,Twitter,ONTIME
+2,03/10/2015 12:00:00 PM,03/10/2015 01:00:00 PM,03/10/2015 01:00:01 PM,A,PW,Back Bay,42.3,-71.0,Self Service,OVERDUE
+3,03/10/2015 12:00:00 PM,03/10/2015 01:00:00 PM,,A,PW,Back Bay,42.3,-71.0,Unheard Of,OVERDUE
+4,03/10/2015 12:00:00 PM,03/31/2015 12:00:00 PM,,A,PW,Roxbury,42.3,-71.0,Self Service,ONTIME
+5,03/10/2015 12:00:00 PM,,03/31/2015 12:00:00 PM,A,PW,,42.3,-71.0,Self Service,
+6,03/10/2015 12:00:00 PM,,03/10/2015 11:00:00 AM,A,,Roxbury,42.3,-71.0,Self Service,ONTIME
+7,03/10/2015 12:00:00 PM,03/10/2015 12:00:00 PM,03/10/2015 12:00:00 PM,A,PW,Roxbury,42.3,-71.0,Self Service,OVERDUE
 """.strip()
 
 # A repeated time (the last counts), a step back, and a value that is none.
@@ -119,6 +119,8 @@ class Scripts(unittest.TestCase):
             },
         )
         self.assertEqual(expected["odd"]["closed before open"], 1)
+        said = [expected["cases"][case]["said_overdue"] for case in "1234567"]
+        self.assertEqual(said, [False, True, True, False, None, False, None])
 
     def test_local_time_becomes_utc_in_both_scripts(self):
         for text in ("03/08/2015 01:59:59 AM", "03/08/2015 03:00:00 AM", "11/01/2015 12:59:59 AM",
@@ -132,7 +134,8 @@ class Scripts(unittest.TestCase):
         # Noon to noon over the change of clocks is 23 hours.
         self.assertEqual(events[1]["limit"], {"amount": 23.0, "unit": "urgent_hour"})
         self.assertEqual((events[0]["class"], events[0]["source"]), ("event:0002", "public_app"))
-        limits = {e["case_id"]: "limit" in e for e in self.converted("boston/cases.ndjson") if e["event"] == "dispatched"}
+        dispatched = [e for e in self.converted("boston/cases.ndjson") if e["event"] == "dispatched"]
+        limits = {event["case_id"]: "limit" in event for event in dispatched}
         self.assertEqual(limits, {"1": True, "2": True, "3": True, "4": True, "5": False, "6": False, "7": False})
 
     def test_windows_hold_the_last_reading_of_each_time(self):
@@ -196,6 +199,7 @@ class Scripts(unittest.TestCase):
         spoil(lambda views: views["cases"].append({**views["cases"][0], "case_id": "8"}), "8: not expected")
         spoil(lambda views: views["cases"].append(views["cases"][0]), "one row per case_id")
         spoil(lambda views: views["cases"][2].update(overdue=False), "3: expected {'overdue': True}")
+        spoil(lambda views: views["cases"][2].update(overdue=False), "3: the city says True")
         spoil(lambda views: views["cases"][1].update(deadline_ts=None), "deadline_ts")
         spoil(lambda views: views["stream_health"][0].update(duplicates=1), "duplicates of cases")
 
