@@ -1,1 +1,3 @@
 //! Steps out: ClickHouse (embedded or external) and the log.
+pub mod clickhouse;
+pub mod embedded;

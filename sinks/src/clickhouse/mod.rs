@@ -1,0 +1,4 @@
+//! The ClickHouse sink.
+mod fault;
+mod version;
+pub use version::{OLDEST, Version, server_version};
