@@ -77,6 +77,11 @@ impl<T: Timed> Timeline<T> {
         Place { chunk, index }
     }
 
+    /// Whether there is an item at `ts`.
+    pub fn has(&self, ts: i64) -> bool {
+        self.get(self.first_from(ts)).is_some_and(|item| item.ts() == ts)
+    }
+
     /// The item at `at`.
     pub fn get(&self, at: Place) -> Option<&T> {
         self.chunks.get(at.chunk)?.get(at.index)

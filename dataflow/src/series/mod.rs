@@ -231,11 +231,14 @@ impl SeriesLogic {
         // Adding zero turns −0 into 0, so that equal values are equal bits.
         let point = Point { ts, value: reading.value + 0.0, quality: reading.quality };
         let rules = &self.rules;
+        // Another metric of the same time has told already that the sensor was heard then.
+        let elsewhere = heard >= Some(ts) && sensor.series.iter().any(|(_, series)| series.points.has(ts));
         let series = sensor.series(reading.metric, || {
             let covering = |(_, rule): &(&Sym, &RuleRef)| covers(rule, reading.metric, reference.as_ref());
             rules.iter().filter(covering).map(|(id, _)| (*id, Episodes::default())).collect()
         });
         let (_, old) = series.points.insert(point);
+        let known = old.is_some() || elsewhere;
         if old.is_some() {
             *changed.replaced.entry((reading.pos.stream, reading.pos.partition)).or_default() += 1;
         }
@@ -247,7 +250,7 @@ impl SeriesLogic {
                     rules.iter().filter(|(_, rule)| silence::watch(rule, reference.as_ref()).is_some());
                 sensor.silences = watching.map(|(id, _)| (*id, Silences::default())).collect();
             }
-            Some(heard) if old.is_none() => {
+            Some(heard) if !known => {
                 // Silences care for times only; the neighbours of a late one have to be looked for.
                 let around = if heard < ts { (Some(heard), None) } else { sensor.heard_around(ts) };
                 for (rule_id, silences) in &mut sensor.silences {

@@ -242,7 +242,6 @@ impl Folded {
                 if let (Some(limit), Some(deadline)) = (self.limit, row.deadline_ts)
                     && row.extension_count < max_extensions
                     && ts <= deadline
-                    && self.suspended.is_none()
                 {
                     row.deadline_ts = Some(calendar.deadline(deadline, limit));
                     row.extension_count += 1;
@@ -273,6 +272,7 @@ impl Folded {
                 row.rework_count += 1;
                 row.handled_ts = None;
                 row.deadline_ts = self.limit.map(|limit| calendar.deadline(ts, limit));
+                self.suspended = None;
             }
             CaseEventKind::Closed => {
                 row.stage = Stage::Closed;
@@ -585,6 +585,7 @@ pub(crate) mod oracle {
                 E::Verified { passed: false } => {
                     (stage, handled, reworks) = ("dispatched", None, reworks + 1);
                     deadline = limit.map(|limit| days.walk(ts, length(limit), limit.unit));
+                    left = None;
                 }
                 E::Closed => (stage, closed, handled) = ("closed", Some(ts), handled.or(Some(ts))),
                 E::Reopened => {
