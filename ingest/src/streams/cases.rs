@@ -1,0 +1,148 @@
+//! `cases`: events of cases, keyed by `case_id`.
+//!
+//! `case_id`, `ts`, `event`, and what that event carries: `reported` has `source`, `class`, `district`, `grid`, `lon`,
+//! `lat`, `title` (all optional but `source`); `dispatched` has optional `department` and `limit` = {`amount`, `unit`};
+//! `verified` has `passed`; `merged` has `into`; `rated` has `satisfaction` 1 to 5.
+
+use std::borrow::Cow;
+
+use model::rows::{Limit, LimitUnit};
+use model::{CaseEvent, CaseEventKind as Event, LogPos, Row, StreamId, Sym};
+use serde::Deserialize;
+
+use super::fields::{Field, Id, Kind, Number, Time, diagnose, optional, required, tenths, within};
+use super::{Interner, Parsed, Reason, Stream};
+
+/// A decision may be dated back as far as it likes: the history of a case has no horizon.
+pub(super) const STREAM: Stream = Stream { id: StreamId::Cases, parse, horizon: false, happened: true };
+
+const FIELDS: &[Field] = &[
+    required("case_id", Kind::Id),
+    required("ts", Kind::Time),
+    required("event", Kind::Text),
+    optional("source", Kind::Text),
+    optional("class", Kind::Id),
+    optional("district", Kind::Id),
+    optional("grid", Kind::Id),
+    optional("lon", Kind::Number),
+    optional("lat", Kind::Number),
+    optional("title", Kind::Text),
+    optional("department", Kind::Id),
+    optional("limit", Kind::Object),
+    optional("passed", Kind::Bool),
+    optional("into", Kind::Id),
+    optional("satisfaction", Kind::Number),
+    optional("appended_at", Kind::Time),
+];
+
+const SOURCES: [&str; 6] = ["patrol", "hotline_12345", "public_app", "sensor", "video", "other"];
+/// Longest limit, in its unit: more than a century of hours would be a mistake.
+const LIMIT_AMOUNT: f64 = 1e6;
+
+#[derive(Deserialize)]
+struct Record<'a> {
+    #[serde(borrow)]
+    case_id: Id<'a>,
+    ts: Time,
+    #[serde(borrow)]
+    event: Cow<'a, str>,
+    #[serde(borrow)]
+    source: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    class: Option<Id<'a>>,
+    #[serde(borrow)]
+    district: Option<Id<'a>>,
+    #[serde(borrow)]
+    grid: Option<Id<'a>>,
+    lon: Option<Number>,
+    lat: Option<Number>,
+    #[serde(borrow)]
+    title: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    department: Option<Id<'a>>,
+    limit: Option<RawLimit>,
+    passed: Option<bool>,
+    #[serde(borrow)]
+    into: Option<Id<'a>>,
+    satisfaction: Option<Number>,
+    appended_at: Option<Time>,
+}
+
+#[derive(Deserialize)]
+struct RawLimit {
+    amount: Number,
+    unit: LimitUnit,
+}
+
+fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, Reason> {
+    let record: Record<'_> = sonic_rs::from_slice(value).map_err(|e| diagnose(value, FIELDS, &e))?;
+    let mut name = |id: &Option<Id<'_>>| id.as_ref().map_or(Sym::EMPTY, |id| interner.intern(&id.0));
+    let missing = |field: &str| format!("missing_field: `{field}` is missing in event `{}`", record.event);
+    let kind = match &*record.event {
+        "reported" => {
+            let source = record.source.as_deref().ok_or_else(|| missing("source"))?;
+            if !SOURCES.contains(&source) {
+                return Err(format!(
+                    "out_of_range: `source` is `{source}`, expected one of {}",
+                    SOURCES.join(", ")
+                ));
+            }
+            let at = match (record.lon, record.lat) {
+                (Some(lon), Some(lat)) => Some((
+                    tenths(within("lon", lon.0, -180.0..=180.0)?),
+                    tenths(within("lat", lat.0, -90.0..=90.0)?),
+                )),
+                (None, None) => None,
+                (None, Some(_)) => return Err(missing("lon")),
+                (Some(_), None) => return Err(missing("lat")),
+            };
+            let (class, district, grid) = (name(&record.class), name(&record.district), name(&record.grid));
+            let source = interner.intern(source);
+            Event::Reported {
+                source,
+                class,
+                district,
+                grid,
+                at,
+                title: record.title.as_deref().unwrap_or("").into(),
+            }
+        }
+        "rejected" => Event::Rejected,
+        "filed" => Event::Filed,
+        "dispatched" => {
+            let limit = match &record.limit {
+                None => None,
+                Some(limit) => {
+                    let amount = within("limit.amount", limit.amount.0, 0.0..=LIMIT_AMOUNT)?;
+                    Some(Limit { amount, unit: limit.unit })
+                }
+            };
+            Event::Dispatched { department: name(&record.department), limit }
+        }
+        "returned" => Event::Returned,
+        "extended" => Event::Extended,
+        "suspended" => Event::Suspended,
+        "resumed" => Event::Resumed,
+        "handled" => Event::Handled,
+        "verified" => Event::Verified { passed: record.passed.ok_or_else(|| missing("passed"))? },
+        "closed" => Event::Closed,
+        "reopened" => Event::Reopened,
+        "voided" => Event::Voided,
+        "appeal_granted" => Event::AppealGranted,
+        "merged" => {
+            record.into.as_ref().ok_or_else(|| missing("into"))?;
+            Event::Merged { into: name(&record.into) }
+        }
+        "rated" => {
+            let n = record.satisfaction.ok_or_else(|| missing("satisfaction"))?.0;
+            if n.fract() != 0.0 {
+                return Err(format!("out_of_range: `satisfaction` is {n}, expected 1 to 5"));
+            }
+            Event::Rated { satisfaction: within("satisfaction", n, 1.0..=5.0)? as u8 }
+        }
+        other => return Err(format!("unknown_event: `event` is `{other}`")),
+    };
+    let case = interner.intern(&record.case_id.0);
+    let row = Row::Case(Box::new(CaseEvent { pos, case, ts: record.ts.0, kind }));
+    Ok(Parsed { row, ts: Some(record.ts.0), appended_at: record.appended_at.map(|time| time.0) })
+}

@@ -1,0 +1,56 @@
+//! `telemetry`: sensor readings, keyed by `sensor_id`.
+//!
+//! `sensor_id`, `ts`, `metric`, `value` (a finite number within ±10¹⁵), optional `quality` (`good`, `suspect`, `bad`).
+
+use model::{LogPos, Quality, Reading, Row, StreamId};
+use serde::Deserialize;
+
+use super::fields::{Field, Id, Kind, Number, Time, diagnose, optional, required, within};
+use super::{Interner, Parsed, Reason, Stream};
+
+pub(super) const STREAM: Stream = Stream { id: StreamId::Telemetry, parse, horizon: true, happened: true };
+
+const FIELDS: &[Field] = &[
+    required("sensor_id", Kind::Id),
+    required("ts", Kind::Time),
+    required("metric", Kind::Id),
+    required("value", Kind::Number),
+    optional("quality", Kind::Text),
+    optional("appended_at", Kind::Time),
+];
+
+/// Greatest magnitude of a value: sums of 10⁻⁹ units stay exact.
+const VALUE_LIMIT: f64 = 1e15;
+
+#[derive(Deserialize)]
+struct Record<'a> {
+    #[serde(borrow)]
+    sensor_id: Id<'a>,
+    ts: Time,
+    #[serde(borrow)]
+    metric: Id<'a>,
+    value: Number,
+    quality: Option<&'a str>,
+    appended_at: Option<Time>,
+}
+
+fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, Reason> {
+    let record: Record<'_> = sonic_rs::from_slice(value).map_err(|e| diagnose(value, FIELDS, &e))?;
+    let quality = match record.quality {
+        None | Some("good") => Quality::Good,
+        Some("suspect") => Quality::Suspect,
+        Some("bad") => Quality::Bad,
+        Some(other) => {
+            return Err(format!("out_of_range: `quality` is `{other}`, expected good, suspect or bad"));
+        }
+    };
+    let row = Row::Reading(Reading {
+        pos,
+        sensor: interner.intern(&record.sensor_id.0),
+        metric: interner.intern(&record.metric.0),
+        ts: record.ts.0,
+        value: within("value", record.value.0, -VALUE_LIMIT..=VALUE_LIMIT)?,
+        quality,
+    });
+    Ok(Parsed { row, ts: Some(record.ts.0), appended_at: record.appended_at.map(|time| time.0) })
+}
