@@ -1,0 +1,243 @@
+//! `chengmai replay`: files in, views out, with no broker, no ClickHouse and no network.
+//!
+//! The same dataflow runs over the files of a folder, with settings that keep everything: nothing is too late and
+//! nothing expires. At the end each view is written to `<view>.ndjson`, rows sorted by key and object keys in column
+//! order, so that two runs that agree are equal byte for byte.
+
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::Args;
+use dataflow::{Engine, Settings};
+use indicatif::{ProgressBar, ProgressStyle};
+use ingest::files;
+use ingest::streams::Limits;
+use model::view::{compare_keys, write_row_json};
+use model::{Error, Frame, Names, Op, Result, TickLength, Value, ViewSpec};
+use rows::Rows;
+
+/// Runs the engine over files.
+#[derive(Args, Debug)]
+pub struct ReplayArgs {
+    /// Folder with {reference,telemetry,positions,cases,actions}.ndjson, also .gz or .zst; a missing one is empty
+    #[arg(long)]
+    input: PathBuf,
+    /// Folder for <view>.ndjson; made if it is missing
+    #[arg(long)]
+    output: PathBuf,
+    /// Worker threads
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: u16,
+    /// Distance between ticks, ms
+    #[arg(long, default_value_t = model::tick::DEFAULT_TICK_MS, value_parser = clap::value_parser!(u64).range(1..=60_000))]
+    tick: u64,
+    /// Stop at this time (Unix ms)
+    #[arg(long)]
+    until: Option<i64>,
+    /// Also write every change to <view>.changes.ndjson
+    #[arg(long)]
+    changes: bool,
+}
+
+/// Runs the command; prints one line of JSON on stdout.
+///
+/// # Errors
+/// A user error when the input cannot be read or the output cannot be written.
+pub fn run(args: &ReplayArgs) -> Result<()> {
+    let tick = TickLength::from_millis(args.tick).unwrap_or_default();
+    if !args.input.is_dir() {
+        return Err(Error::user(format!("--input {}: not a folder that can be read", args.input.display())));
+    }
+    fs::create_dir_all(&args.output).map_err(|e| cannot_write(&args.output).caused_by(e))?;
+    let started = Instant::now();
+    let names = Arc::new(Names::new());
+    let settings = Settings { tick, ..Settings::default().keep_everything() };
+    let mut engine = Engine::start(&settings, usize::from(args.workers), &names)?;
+    let mut reader = Reader::new(args.changes.then_some(args.output.as_path()), &names)?;
+    let frames = engine.frames();
+    let reading = std::thread::Builder::new()
+        .name("frames".into())
+        .spawn(move || {
+            let read = frames.iter().try_for_each(|frame| reader.take(&frame));
+            // A reader that has given up must not stop the flow: what is left goes nowhere.
+            frames.iter().for_each(drop);
+            read.and_then(|()| reader.finish())
+        })
+        .map_err(|e| Error::internal("a thread cannot be started").caused_by(e))?;
+    let bar = progress(files::input_bytes(&args.input));
+    let options = files::ReplayOptions {
+        tick,
+        until: args.until,
+        limits: Limits { horizon_ms: None, ..Limits::default() },
+    };
+    let stats = files::replay(&args.input, &options, &names, &mut |feed| engine.feed(feed), &|bytes| {
+        bar.set_position(bytes)
+    })?;
+    engine.stop()?;
+    let views = reading.join().map_err(|_| Error::internal("the reader of frames panicked"))??;
+    for (spec, rows) in dataflow::specs().iter().zip(views) {
+        write_view(&args.output, spec, rows, &names)?;
+    }
+    bar.finish_and_clear();
+    let seconds = started.elapsed().as_secs_f64();
+    let report = serde_json::json!({
+        "records": stats.records,
+        "rejected": stats.rejected,
+        "seconds": seconds,
+        "records_per_second": stats.records as f64 / seconds,
+        "cpu_seconds": crate::usage::cpu_seconds(),
+        "peak_rss_bytes": crate::usage::peak_rss_bytes(),
+        "last_tick": stats.last_tick,
+    });
+    crate::say(&report.to_string());
+    Ok(())
+}
+
+/// A bar on stderr, shown only where a person looks.
+pub fn progress(bytes: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:40} {bytes}/{total_bytes} {bytes_per_sec} {eta}");
+    ProgressBar::new(bytes).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn cannot_write(path: &Path) -> Error {
+    Error::user(format!("{}: cannot be written", path.display()))
+}
+
+/// Adds frames up to the views.
+struct Reader {
+    names: Arc<Names>,
+    specs: Vec<ViewSpec>,
+    views: Vec<Rows>,
+    changes: Vec<(PathBuf, BufWriter<File>)>,
+}
+
+impl Reader {
+    fn new(changes: Option<&Path>, names: &Arc<Names>) -> Result<Self> {
+        let specs = dataflow::specs();
+        let open = |folder: &Path, spec: &ViewSpec| {
+            let path = folder.join(format!("{}.changes.ndjson", spec.name));
+            let file = File::create(&path).map_err(|e| cannot_write(&path).caused_by(e))?;
+            Ok((path, BufWriter::new(file)))
+        };
+        let changes = match changes {
+            Some(folder) => specs.iter().map(|spec| open(folder, spec)).collect::<Result<_>>()?,
+            None => Vec::new(),
+        };
+        let views = specs.iter().map(|spec| Rows::new(spec.key)).collect();
+        Ok(Self { names: Arc::clone(names), specs, views, changes })
+    }
+
+    fn take(&mut self, frame: &Frame) -> Result<()> {
+        for step in &frame.steps {
+            let view = usize::from(step.view.0);
+            if let Some((path, file)) = self.changes.get_mut(view) {
+                write_changes(&self.specs[view], step, &self.names, file)
+                    .map_err(|e| cannot_write(path).caused_by(e))?;
+            }
+            for change in step.changes.iter() {
+                match change.op {
+                    Op::Upsert => self.views[view].upsert(change.row),
+                    Op::Delete => self.views[view].delete(change.row),
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn finish(mut self) -> Result<Vec<Rows>> {
+        for (path, file) in &mut self.changes {
+            file.flush().map_err(|e| cannot_write(path).caused_by(e))?;
+        }
+        Ok(self.views)
+    }
+}
+
+/// Writes the changes of a step, those of one tick sorted by key: workers hand them over in no order.
+fn write_changes(
+    spec: &ViewSpec,
+    step: &model::Step,
+    names: &Names,
+    out: &mut impl Write,
+) -> std::io::Result<()> {
+    let mut changes: Vec<_> = step.changes.iter().collect();
+    changes.sort_by(|a, b| a.tick.cmp(&b.tick).then_with(|| compare_keys(spec, a.row, b.row, names)));
+    let mut line = Vec::new();
+    for change in changes {
+        line.clear();
+        line.extend_from_slice(
+            format!("{{\"tick\":{},\"op\":\"{}\",\"row\":", change.tick, change.op.name()).as_bytes(),
+        );
+        write_row_json(spec, change.row, names, &mut line);
+        line.extend_from_slice(b"}\n");
+        out.write_all(&line)?;
+    }
+    Ok(())
+}
+
+fn write_view(folder: &Path, spec: &ViewSpec, rows: Rows, names: &Names) -> Result<()> {
+    let path = folder.join(format!("{}.ndjson", spec.name));
+    let mut rows: Vec<Box<[Value]>> = rows.into_rows().collect();
+    rows.sort_by(|a, b| compare_keys(spec, a, b, names));
+    let write = || -> std::io::Result<()> {
+        let mut file = BufWriter::new(File::create(&path)?);
+        let mut line = Vec::new();
+        for row in &rows {
+            line.clear();
+            write_row_json(spec, row, names, &mut line);
+            line.push(b'\n');
+            file.write_all(&line)?;
+        }
+        file.flush()
+    };
+    write().map_err(|e| cannot_write(&path).caused_by(e))
+}
+
+mod rows {
+    //! The rows of a view by key.
+
+    use model::Value;
+
+    type Map = std::collections::BTreeMap<u64, Vec<Box<[Value]>>>;
+
+    /// Rows of a view; the first `key` values of a row identify it.
+    pub struct Rows {
+        key: usize,
+        rows: Map,
+    }
+
+    fn hash(key: &[Value]) -> u64 {
+        use std::hash::{Hash, Hasher};
+        let mut hasher = std::hash::DefaultHasher::new();
+        key.hash(&mut hasher);
+        hasher.finish()
+    }
+
+    impl Rows {
+        pub fn new(key: usize) -> Self {
+            Self { key, rows: Map::new() }
+        }
+
+        pub fn upsert(&mut self, row: &[Value]) {
+            let key = &row[..self.key];
+            let bucket = self.rows.entry(hash(key)).or_default();
+            match bucket.iter_mut().find(|there| &there[..key.len()] == key) {
+                Some(there) => there.clone_from_slice(row),
+                None => bucket.push(row.into()),
+            }
+        }
+
+        pub fn delete(&mut self, row: &[Value]) {
+            let key = &row[..self.key];
+            if let Some(bucket) = self.rows.get_mut(&hash(key)) {
+                bucket.retain(|there| &there[..key.len()] != key);
+            }
+        }
+
+        pub fn into_rows(self) -> impl Iterator<Item = Box<[Value]>> {
+            self.rows.into_values().flatten()
+        }
+    }
+}

@@ -1,0 +1,437 @@
+//! The configuration: defaults < file < environment < flags, and an unknown key is an error that suggests a known one.
+//!
+//! A key `section.name` is `section.name` in the file (TOML), `CHENGMAI_SECTION_NAME` in the environment and
+//! `--set section.name=value` on the command line. What a key means is written at its field below; `chengmai check`
+//! prints the whole configuration in force.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use model::{Error, Result, TickLength};
+use serde::{Deserialize, Serialize};
+use toml::{Table, Value};
+
+/// Everything that can be set.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    /// Where things are kept.
+    pub data: Data,
+    /// The log.
+    pub log: Log,
+    /// The dataflow.
+    pub engine: Engine,
+    /// The history.
+    pub clickhouse: ClickHouse,
+    /// The API and the screens.
+    pub api: Api,
+    /// The simulated city (`simulate` and `demo`).
+    pub simulate: Simulate,
+}
+
+/// Where things are kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Data {
+    /// Folder of the local log, the embedded ClickHouse and the token secret.
+    pub folder: PathBuf,
+}
+
+/// The log.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    /// `local` (embedded, under the data folder) or `kafka`.
+    pub kind: LogKind,
+    /// Kafka's bootstrap servers, comma separated.
+    pub brokers: String,
+    /// Prefix of topic names.
+    pub prefix: String,
+    /// Partitions of a topic that is created.
+    pub partitions: u16,
+    /// Further settings for the Kafka client, such as `security.protocol`.
+    pub kafka: std::collections::BTreeMap<String, String>,
+}
+
+/// Which log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogKind {
+    /// Embedded.
+    Local,
+    /// Apache Kafka.
+    Kafka,
+}
+
+/// The dataflow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Engine {
+    /// Worker threads.
+    pub workers: usize,
+    /// Distance between ticks, ms.
+    pub tick_ms: u64,
+    /// Records a tick may bind.
+    pub max_records_per_tick: usize,
+    /// Records older than T by more than this are not applied but kept in the late ledger, ms.
+    pub horizon_ms: i64,
+    /// A record older than its tick by more than this is counted as late, ms.
+    pub late_after_ms: i64,
+    /// Width of sensor windows, ms.
+    pub window_ms: i64,
+    /// Distance between their starts, ms.
+    pub window_step_ms: i64,
+    /// Sensor windows are kept this long after their end, ms.
+    pub window_retention_ms: i64,
+    /// Alerts are kept this long after they ended, ms.
+    pub alert_retention_ms: i64,
+    /// Rejects and late records are kept this long, ms.
+    pub refused_retention_ms: i64,
+    /// A vehicle without a fix for longer is offline, ms.
+    pub vehicle_offline_ms: i64,
+    /// City time minus UTC, minutes (Asia/Shanghai: 480).
+    pub utc_offset_min: i32,
+}
+
+/// The history.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ClickHouse {
+    /// `embedded`, `external` or `off`.
+    pub mode: ClickHouseMode,
+    /// Where libchdb.so is (`embedded`); `make clickhouse` puts it there.
+    pub library: PathBuf,
+    /// HTTP address of the server (`external`).
+    pub url: String,
+    /// User (`external`).
+    pub user: String,
+    /// Password (`external`).
+    pub password: String,
+    /// Database.
+    pub database: String,
+    /// Batches are cut on this grid of ticks, ms; a multiple of the tick length.
+    pub grid_ms: u64,
+    /// History older than this is deleted, days.
+    pub ttl_days: u32,
+}
+
+/// Which ClickHouse.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ClickHouseMode {
+    /// Our own child process.
+    Embedded,
+    /// A server that is there.
+    External,
+    /// No history.
+    Off,
+}
+
+/// The API and the screens.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Api {
+    /// Address to listen on. Reading is open on loopback only; elsewhere it needs a token.
+    pub listen: SocketAddr,
+    /// Folder of the built screens.
+    pub dashboards: PathBuf,
+}
+
+/// The simulated city.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Simulate {
+    /// The same seed gives the same city.
+    pub seed: u64,
+    /// Vehicles.
+    pub vehicles: u32,
+    /// Sensors.
+    pub sensors: u32,
+    /// New cases an hour.
+    pub cases_per_hour: f64,
+    /// Share of records that are late, duplicate, jumping, garbage …, 0..1.
+    pub dirt: f64,
+    /// Multiplies how often vehicles and sensors report.
+    pub rate: f64,
+}
+
+impl Default for Data {
+    fn default() -> Self {
+        Self { folder: "data".into() }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            kind: LogKind::Local,
+            brokers: "127.0.0.1:9092".into(),
+            prefix: "city.".into(),
+            partitions: 4,
+            kafka: Default::default(),
+        }
+    }
+}
+
+impl Default for Engine {
+    fn default() -> Self {
+        let dataflow = dataflow::Settings::default();
+        let limits = ingest::streams::Limits::default();
+        Self {
+            workers: 1,
+            tick_ms: model::tick::DEFAULT_TICK_MS,
+            max_records_per_tick: 100_000,
+            horizon_ms: dataflow.horizon_ms.unwrap_or(i64::MAX),
+            late_after_ms: limits.late_after_ms,
+            window_ms: dataflow.window_ms,
+            window_step_ms: dataflow.window_step_ms,
+            window_retention_ms: dataflow.window_retention_ms.unwrap_or(i64::MAX),
+            alert_retention_ms: dataflow.alert_retention_ms.unwrap_or(i64::MAX),
+            refused_retention_ms: dataflow.refused_retention_ms.unwrap_or(i64::MAX),
+            vehicle_offline_ms: dataflow.vehicle_offline_ms,
+            utc_offset_min: dataflow.utc_offset_min,
+        }
+    }
+}
+
+impl Default for ClickHouse {
+    fn default() -> Self {
+        Self {
+            mode: ClickHouseMode::Embedded,
+            library: ".cache/clickhouse/26.7/libchdb.so".into(),
+            url: "http://127.0.0.1:8123".into(),
+            user: "default".into(),
+            password: String::new(),
+            database: "chengmai".into(),
+            grid_ms: 1000,
+            ttl_days: 400,
+        }
+    }
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 8080)), dashboards: "dashboards/dist".into() }
+    }
+}
+
+impl Default for Simulate {
+    fn default() -> Self {
+        Self { seed: 1, vehicles: 180, sensors: 260, cases_per_hour: 120.0, dirt: 0.01, rate: 1.0 }
+    }
+}
+
+impl Config {
+    /// The configuration in force: `file` if given, the environment, and `sets` (`section.key=value`) on top.
+    ///
+    /// # Errors
+    /// A user error that names the key, its value, where it comes from and what was expected.
+    pub fn load(file: Option<&Path>, sets: &[String]) -> Result<Config> {
+        let mut table = Table::new();
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path)
+                .map_err(|e| Error::user(format!("{}: cannot be read", path.display())).caused_by(e))?;
+            let given: Table = text.parse().map_err(|e: toml::de::Error| {
+                Error::user(format!("{}: not TOML", path.display())).caused_by(e)
+            })?;
+            let place = path.display().to_string();
+            known_keys(&given, &place)?;
+            merge(&mut table, given);
+        }
+        for (name, value) in std::env::vars().filter(|(name, _)| name.starts_with("CHENGMAI_")) {
+            let lower = name["CHENGMAI_".len()..].to_lowercase();
+            // Variables of other parts of the program share the prefix; a section is what makes one ours.
+            let Some((section, key)) =
+                lower.split_once('_').filter(|(section, _)| defaults().contains_key(*section))
+            else {
+                continue;
+            };
+            set(&mut table, section, key, &value, &name)?;
+        }
+        for assignment in sets {
+            let parts =
+                assignment.split_once('=').and_then(|(key, value)| Some((key.split_once('.')?, value)));
+            let Some(((section, key), value)) = parts else {
+                return Err(Error::user(format!("--set {assignment}: expected section.key=value")));
+            };
+            set(&mut table, section, key, value, &format!("--set {assignment}"))?;
+        }
+        let config: Config =
+            Value::Table(table).try_into().map_err(|e| Error::user("configuration").caused_by(e))?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    fn validate(&self) -> Result<()> {
+        let wrong = |key: &str, value: String, expected: &str| {
+            Err(Error::user(format!("{key} = {value}: expected {expected}")))
+        };
+        let engine = &self.engine;
+        if engine.workers == 0 || engine.workers > 256 {
+            return wrong("engine.workers", engine.workers.to_string(), "1 to 256");
+        }
+        if engine.tick_ms == 0 || engine.tick_ms > 60_000 {
+            return wrong("engine.tick_ms", engine.tick_ms.to_string(), "1 to 60000");
+        }
+        if engine.window_step_ms <= 0
+            || engine.window_ms <= 0
+            || engine.window_ms % engine.window_step_ms != 0
+        {
+            return wrong(
+                "engine.window_ms",
+                engine.window_ms.to_string(),
+                "a multiple of engine.window_step_ms",
+            );
+        }
+        if self.clickhouse.grid_ms == 0 || self.clickhouse.grid_ms % engine.tick_ms != 0 {
+            return wrong(
+                "clickhouse.grid_ms",
+                self.clickhouse.grid_ms.to_string(),
+                "a multiple of engine.tick_ms",
+            );
+        }
+        if self.log.partitions == 0 {
+            return wrong("log.partitions", "0".into(), "at least 1");
+        }
+        if !(0.0..=0.5).contains(&self.simulate.dirt) {
+            return wrong("simulate.dirt", self.simulate.dirt.to_string(), "a share from 0 to 0.5");
+        }
+        Ok(())
+    }
+
+    /// Distance between ticks.
+    pub fn tick(&self) -> TickLength {
+        TickLength::from_millis(self.engine.tick_ms).unwrap_or_default()
+    }
+
+    /// Settings of the dataflow.
+    pub fn dataflow(&self) -> dataflow::Settings {
+        let engine = &self.engine;
+        dataflow::Settings {
+            tick: self.tick(),
+            topic_prefix: self.log.prefix.clone(),
+            horizon_ms: Some(engine.horizon_ms),
+            window_ms: engine.window_ms,
+            window_step_ms: engine.window_step_ms,
+            window_retention_ms: Some(engine.window_retention_ms),
+            alert_retention_ms: Some(engine.alert_retention_ms),
+            refused_retention_ms: Some(engine.refused_retention_ms),
+            vehicle_offline_ms: engine.vehicle_offline_ms,
+            utc_offset_min: engine.utc_offset_min,
+            ..dataflow::Settings::default()
+        }
+    }
+
+    /// Limits of the edge.
+    pub fn limits(&self) -> ingest::streams::Limits {
+        ingest::streams::Limits {
+            horizon_ms: Some(self.engine.horizon_ms),
+            late_after_ms: self.engine.late_after_ms,
+            ..ingest::streams::Limits::default()
+        }
+    }
+}
+
+fn defaults() -> Table {
+    match Value::try_from(Config::default()) {
+        Ok(Value::Table(table)) => table,
+        _ => Table::new(),
+    }
+}
+
+fn merge(base: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(Value::Table(base)), Value::Table(over)) => merge(base, over),
+            (_, value) => {
+                base.insert(key, value);
+            }
+        }
+    }
+}
+
+fn unknown(place: &str, what: &str, known: &Table) -> Error {
+    let near =
+        known.keys().max_by(|a, b| strsim::jaro_winkler(a, what).total_cmp(&strsim::jaro_winkler(b, what)));
+    let hint = near.map(|near| format!(", did you mean `{near}`?")).unwrap_or_default();
+    Error::user(format!("{place}: unknown key `{what}`{hint}"))
+}
+
+fn known_keys(given: &Table, place: &str) -> Result<()> {
+    let known = defaults();
+    for (section, value) in given {
+        let Some(Value::Table(keys)) = known.get(section) else {
+            return Err(unknown(place, section, &known));
+        };
+        let Value::Table(value) = value else {
+            return Err(Error::user(format!("{place}: `{section}` is a section, not a value")));
+        };
+        if let Some(key) = value.keys().find(|key| !keys.contains_key(*key)) {
+            return Err(unknown(&format!("{place}, section {section}"), key, keys));
+        }
+    }
+    Ok(())
+}
+
+/// Sets a key from text, which takes the type of the key's default.
+fn set(table: &mut Table, section: &str, key: &str, text: &str, place: &str) -> Result<()> {
+    let known = defaults();
+    let Some(Value::Table(keys)) = known.get(section) else { return Err(unknown(place, section, &known)) };
+    let Some(default) = keys.get(key) else { return Err(unknown(place, key, keys)) };
+    let wrong = |what: &str| Error::user(format!("{place}: `{text}` is not {what}"));
+    let value = match default {
+        Value::Integer(_) => Value::Integer(text.parse().map_err(|_| wrong("an integer"))?),
+        Value::Float(_) => Value::Float(text.parse().map_err(|_| wrong("a number"))?),
+        Value::Boolean(_) => Value::Boolean(text.parse().map_err(|_| wrong("true or false"))?),
+        Value::String(_) => Value::String(text.to_owned()),
+        _ => return Err(Error::user(format!("{place}: `{section}.{key}` can only be set in a file"))),
+    };
+    let entry = table.entry(section).or_insert_with(|| Value::Table(Table::new()));
+    if let Value::Table(entry) = entry {
+        entry.insert(key.to_owned(), value);
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Config;
+
+    fn load(file: &str, sets: &[&str]) -> Result<Config, String> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("chengmai.toml");
+        std::fs::write(&path, file).unwrap();
+        let sets: Vec<String> = sets.iter().map(|set| (*set).to_owned()).collect();
+        Config::load(Some(&path), &sets).map_err(|e| e.to_string())
+    }
+
+    #[test]
+    fn flags_win_over_the_file_and_the_file_over_defaults() {
+        let config =
+            load("[engine]\nworkers = 2\ntick_ms = 100\n", &["engine.tick_ms=500", "log.kind=kafka"])
+                .unwrap();
+        assert_eq!((config.engine.workers, config.engine.tick_ms), (2, 500));
+        assert_eq!(config.log.kind, super::LogKind::Kafka);
+        assert_eq!(config.clickhouse, Config::default().clickhouse);
+    }
+
+    #[test]
+    fn an_unknown_key_is_an_error_that_suggests_a_known_one() {
+        let error = load("[engine]\nworker = 2\n", &[]).unwrap_err();
+        assert!(error.contains("section engine: unknown key `worker`, did you mean `workers`?"), "{error}");
+        let error = load("[engin]\n", &[]).unwrap_err();
+        assert!(error.contains("unknown key `engin`, did you mean `engine`?"), "{error}");
+        let error = load("", &["api.listn=1"]).unwrap_err();
+        assert!(error.contains("did you mean `listen`?"), "{error}");
+    }
+
+    #[test]
+    fn a_wrong_value_names_its_key() {
+        assert!(load("", &["engine.workers=many"]).unwrap_err().contains("`many` is not an integer"));
+        assert!(
+            load("", &["engine.workers=0"]).unwrap_err().contains("engine.workers = 0: expected 1 to 256")
+        );
+        assert!(load("", &["clickhouse.grid_ms=300"]).unwrap_err().contains("a multiple of engine.tick_ms"));
+        assert!(load("[log]\nkind = \"pulsar\"\n", &[]).unwrap_err().contains("pulsar"));
+    }
+}
