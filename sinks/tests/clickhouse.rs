@@ -1,0 +1,296 @@
+//! The warehouse at T equals the screen at T: random histories through the sink into a real server.
+
+#![allow(clippy::unwrap_used, reason = "a test that fails here fails as it should")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use model::Tick;
+use proptest::prelude::*;
+use proptest::strategy::ValueTree as _;
+use proptest::test_runner::{Config, TestRunner};
+use sinks::clickhouse::{ClickHouseConfig, ClickHouseSink, Handle, as_of_sql};
+use support::Warehouse;
+use support::history::{DAY, History, NARROW, SPECS, WIDE, histories};
+
+fn start(config: ClickHouseConfig, history: &History) -> Handle {
+    ClickHouseSink::start(config, SPECS.to_vec(), Arc::clone(&history.names)).unwrap()
+}
+
+/// One history of about `events` events that is the same in every run.
+fn one(events: usize) -> History {
+    let mut runner = TestRunner::deterministic();
+    histories(events..events + 1).new_tree(&mut runner).unwrap().current()
+}
+
+/// Compares both views with the replay at every tick of a change before `upper`, and between them.
+fn assert_equal_at_every_tick(warehouse: &Warehouse, database: &str, history: &History, upper: Tick) {
+    let ticks: BTreeSet<Tick> = history
+        .events
+        .iter()
+        .flat_map(|event| [event.tick - 1, event.tick])
+        .filter(|tick| *tick < upper)
+        .collect();
+    for (view, spec) in SPECS.iter().enumerate() {
+        for &tick in &ticks {
+            let found = warehouse.rows(spec, &format!("{database}.{}_as_of(at = {tick})", spec.name));
+            assert_eq!(found, history.at(view, tick), "{} at {tick}", spec.name);
+        }
+        let last = upper - 1;
+        let latest = warehouse.rows(spec, &format!("{database}.{}", spec.name));
+        assert_eq!(latest, history.at(view, last), "{} now", spec.name);
+        let sql = as_of_sql(database, spec, Some(last));
+        assert_eq!(warehouse.rows(spec, &format!("({sql})")), latest);
+        let stored = warehouse.query(&format!("SELECT count() FROM {database}.{}_changes", spec.name));
+        assert_eq!(stored, history.changes(view, upper).to_string(), "changes of {}", spec.name);
+    }
+}
+
+/// The end of the last cell that is whole before `upper`, exclusive.
+fn whole(upper: Tick) -> Tick {
+    (upper - 1) / 1000 * 1000 + 1
+}
+
+#[test]
+fn the_tables_are_those_of_the_specification() {
+    let warehouse = Warehouse::start();
+    start(warehouse.config("city"), &one(1)).close().unwrap();
+    let columns = warehouse.query(
+        "SELECT name, type FROM system.columns WHERE database = 'city' AND table = 'wide_changes' FORMAT CSV",
+    );
+    let expected = r#""tick","DateTime64(3, 'UTC')"
+"op","Enum8('upsert' = 1, 'delete' = 2)"
+"id","String"
+"part","Nullable(Int64)"
+"row_tick","DateTime64(3, 'UTC')"
+"row_op","Nullable(String)"
+"on","Bool"
+"level","Nullable(Float64)"
+"seen","Nullable(DateTime64(3, 'UTC'))"
+"doc","String""#;
+    assert_eq!(columns, expected);
+    let table = warehouse.query(
+        "SELECT engine, partition_key, sorting_key FROM system.tables \
+         WHERE database = 'city' AND name = 'wide_changes' FORMAT TSV",
+    );
+    assert_eq!(table, "MergeTree\ttoYYYYMM(tick)\tid, part, tick");
+    let comment = warehouse.query(
+        "SELECT comment FROM system.columns WHERE database = 'city' AND table = 'wide_changes' AND name = 'level'",
+    );
+    assert_eq!(comment, "水位 [m]: How much?");
+}
+
+#[test]
+fn the_warehouse_at_t_equals_the_replay_at_t() {
+    let warehouse = Warehouse::start();
+    let mut runner = TestRunner::new(Config { cases: 12, failure_persistence: None, ..Config::default() });
+    let case = std::cell::Cell::new(0);
+    runner
+        .run(&(histories(1..60), 1_u64..4000), |(history, span)| {
+            let database = format!("case_{}", case.replace(case.get() + 1));
+            let upper = history.upper();
+            let sink = start(warehouse.config(&database), &history);
+            for frame in history.frames(span, upper) {
+                sink.send(frame).unwrap();
+            }
+            sink.close().unwrap();
+            assert_equal_at_every_tick(&warehouse, &database, &history, whole(upper));
+            Ok(())
+        })
+        .unwrap();
+}
+
+#[test]
+fn a_restart_skips_what_is_written_and_goes_on() {
+    let warehouse = Warehouse::start();
+    let history = one(200);
+    let half = history.events[100].tick;
+    let sink = start(warehouse.config("city"), &history);
+    for frame in history.frames(700, half) {
+        sink.send(frame).unwrap();
+    }
+    sink.close().unwrap();
+    assert_equal_at_every_tick(&warehouse, "city", &history, whole(half));
+
+    let sink = start(warehouse.config("city"), &history);
+    assert_eq!(sink.status().written_upper, whole(half));
+    for frame in history.frames(200, half) {
+        sink.send(frame).unwrap();
+    }
+    sink.close().unwrap();
+    let stored = warehouse.query(
+        "SELECT sum(rows) FROM system.parts WHERE active AND database = 'city' AND table = 'wide_changes'",
+    );
+    assert_eq!(stored, history.changes(0, whole(half)).to_string(), "nothing was inserted again");
+
+    let sink = start(warehouse.config("city"), &history);
+    let upper = whole(history.upper() + 1000);
+    for frame in history.frames(3000, upper) {
+        sink.send(frame).unwrap();
+    }
+    warehouse.wait_until("the rest", || sink.status().written_upper == upper);
+    let status = sink.status();
+    assert_eq!(
+        status.rows_written as usize,
+        history.events.iter().filter(|event| event.tick >= whole(half)).count()
+    );
+    sink.close().unwrap();
+    assert_equal_at_every_tick(&warehouse, "city", &history, upper);
+}
+
+#[test]
+fn cells_that_are_sent_twice_are_stored_once() {
+    let warehouse = Warehouse::start();
+    let history = one(150);
+    let upper = whole(history.upper() + 1000);
+    for span in [200, 900, 5000] {
+        let sink = start(warehouse.config("city"), &history);
+        assert_eq!(sink.status().written_upper, 0);
+        for frame in history.frames(span, upper) {
+            sink.send(frame).unwrap();
+        }
+        sink.close().unwrap();
+        assert_equal_at_every_tick(&warehouse, "city", &history, upper);
+        // As after a crash between the last insert and the note of it.
+        warehouse.query("TRUNCATE TABLE city.sink_progress");
+    }
+}
+
+#[test]
+fn a_server_killed_in_the_middle_loses_nothing_and_repeats_nothing() {
+    let mut warehouse = Warehouse::start();
+    let history = one(2000);
+    let upper = whole(history.upper() + 1000);
+    let config = ClickHouseConfig { queue_frames: 4, ..warehouse.config("city") };
+    let sink = Arc::new(start(config, &history));
+    // The server dies three times while frames go in; the sender is held back meanwhile and knows nothing of it.
+    let sender = std::thread::spawn({
+        let (sink, frames) = (Arc::clone(&sink), history.frames(1000, upper));
+        move || frames.into_iter().for_each(|frame| sink.send(frame).unwrap())
+    });
+    for quarter in 1..4 {
+        let reached = history.events[history.events.len() * quarter / 4].tick;
+        warehouse.wait_until("a quarter", || sink.status().written_upper >= reached);
+        warehouse.kill();
+        warehouse.wait_until("a failure", || sink.status().last_error.is_some());
+        assert_eq!(sink.status().stopped, None);
+        warehouse.restart();
+    }
+    sender.join().unwrap();
+    warehouse.wait_until("the rest", || sink.status().written_upper == upper);
+    assert_eq!(sink.status().last_error, None);
+    Arc::into_inner(sink).unwrap().close().unwrap();
+    for (view, spec) in SPECS.iter().enumerate() {
+        let count = warehouse.query(&format!("SELECT count() FROM city.{}_changes", spec.name));
+        assert_eq!(count, history.changes(view, upper).to_string());
+        for event in history.events.iter().step_by(97) {
+            let rows = warehouse.rows(spec, &format!("city.{}_as_of(at = {})", spec.name, event.tick));
+            assert_eq!(rows, history.at(view, event.tick), "{} at {}", spec.name, event.tick);
+        }
+    }
+}
+
+#[test]
+fn what_is_older_than_the_time_to_live_is_folded_and_the_rows_are_the_same() {
+    let warehouse = Warehouse::start();
+    let history = one(400);
+    let upper = whole(history.upper() + 1000);
+    let config = ClickHouseConfig { ttl_days: Some(30), ..warehouse.config("city") };
+    let sink = start(config.clone(), &history);
+    for frame in history.frames(1000, upper) {
+        sink.send(frame).unwrap();
+    }
+    sink.close().unwrap();
+    for (view, spec) in SPECS.iter().enumerate() {
+        warehouse.query(&format!("OPTIMIZE TABLE city.{}_changes FINAL", spec.name));
+        let count: usize =
+            warehouse.query(&format!("SELECT count() FROM city.{}_changes", spec.name)).parse().unwrap();
+        assert!(count < history.changes(view, upper) / 2, "{count} changes of {} are left", spec.name);
+        assert_eq!(warehouse.rows(spec, &format!("city.{}", spec.name)), history.at(view, upper - 1));
+    }
+    assert_eq!(config.oldest_as_of(DAY), DAY - 30 * 86_400_000);
+    // Another time to live, then none: the tables follow the setting.
+    start(ClickHouseConfig { ttl_days: Some(7), ..config.clone() }, &history).close().unwrap();
+    let sql =
+        "SELECT create_table_query FROM system.tables WHERE database = 'city' AND name = 'narrow_changes'";
+    assert!(warehouse.query(sql).contains("toIntervalDay(7)"));
+    start(ClickHouseConfig { ttl_days: None, ..config }, &history).close().unwrap();
+    assert!(!warehouse.query(sql).contains("TTL"));
+}
+
+#[test]
+fn a_failure_that_cannot_pass_stops_the_sink_and_says_so() {
+    let warehouse = Warehouse::start();
+    let history = one(50);
+    let upper = whole(history.upper() + 1000);
+    let sink = start(warehouse.config("city"), &history);
+    warehouse.query("DROP TABLE city.narrow_changes");
+    let mut frames = history.frames(1000, upper).into_iter();
+    let refused = frames.find_map(|frame| {
+        let error = sink.send(frame).err();
+        if error.is_none() {
+            warehouse.wait_until("the frame to be taken", || {
+                let status = sink.status();
+                status.queued == 0 || status.stopped.is_some()
+            });
+        }
+        error
+    });
+    warehouse.wait_until("the sink to stop", || sink.status().stopped.is_some());
+    let text = sink.status().stopped.unwrap();
+    assert!(text.contains("narrow") && text.contains("UNKNOWN_TABLE"), "{text}");
+    if let Some(error) = refused {
+        assert!(error.to_string().contains("UNKNOWN_TABLE"), "{error}");
+    }
+    let error = sink.close().unwrap_err();
+    assert!(error.to_string().contains("UNKNOWN_TABLE"), "{error}");
+}
+
+#[test]
+fn a_missing_server_fills_the_queue_and_close_does_not_wait_for_ever() {
+    let mut warehouse = Warehouse::start();
+    let history = one(300);
+    let upper = whole(history.upper() + 1000);
+    let config = ClickHouseConfig {
+        queue_frames: 2,
+        close_within: std::time::Duration::from_millis(50),
+        ..warehouse.config("city")
+    };
+    let sink = start(config, &history);
+    warehouse.kill();
+    let mut given_back = None;
+    for frame in history.frames(1000, upper) {
+        if let Some(frame) = sink.send_within(frame, std::time::Duration::from_millis(200)).unwrap() {
+            given_back = Some(frame);
+            break;
+        }
+    }
+    assert!(given_back.is_some(), "a queue of two frames took all of them");
+    assert_eq!(sink.status().queued, 2);
+    let error = sink.close().unwrap_err();
+    assert!(error.to_string().contains("the next start writes on"), "{error}");
+
+    warehouse.restart();
+    let sink = start(warehouse.config("city"), &history);
+    for frame in history.frames(1000, upper) {
+        sink.send(frame).unwrap();
+    }
+    sink.close().unwrap();
+    assert_equal_at_every_tick(&warehouse, "city", &history, upper);
+}
+
+#[test]
+fn missing_frames_stop_the_sink() {
+    let warehouse = Warehouse::start();
+    let history = one(50);
+    let sink = start(warehouse.config("city"), &history);
+    let frames = history.frames(1000, history.upper());
+    sink.send(Arc::clone(&frames[0])).unwrap();
+    // The queue may be read before the second is in it, so either `send` or `close` meets the stop.
+    let _ = sink.send(Arc::clone(&frames[2]));
+    let error = sink.close().unwrap_err();
+    assert!(error.to_string().contains("are missing"), "{error}");
+    assert!(WIDE.key + NARROW.key == 3);
+}
