@@ -34,7 +34,20 @@ pub fn config(folder: &Path) -> EmbeddedConfig {
 
 /// What the server answers to `sql`, or the text of its refusal.
 pub async fn query(url: &str, user: &str, password: &str, sql: &str) -> Result<String, String> {
-    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    query_with(&client(), url, user, password, sql).await
+}
+
+fn client() -> reqwest::Client {
+    reqwest::Client::builder().no_proxy().build().unwrap()
+}
+
+async fn query_with(
+    client: &reqwest::Client,
+    url: &str,
+    user: &str,
+    password: &str,
+    sql: &str,
+) -> Result<String, String> {
     let response = client
         .post(url)
         .header("X-ClickHouse-User", user)
@@ -52,6 +65,7 @@ pub async fn query(url: &str, user: &str, password: &str, sql: &str) -> Result<S
 pub struct Warehouse {
     pub server: Server,
     pub runtime: Runtime,
+    client: reqwest::Client,
     _folder: TempDir,
 }
 
@@ -61,7 +75,7 @@ impl Warehouse {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let server = runtime.block_on(Server::start(config(folder.path()))).unwrap();
-        Self { server, runtime, _folder: folder }
+        Self { server, runtime, client: client(), _folder: folder }
     }
 
     /// Settings of a sink into `database`.
@@ -77,7 +91,7 @@ impl Warehouse {
 
     pub fn try_query(&self, sql: &str) -> Result<String, String> {
         let (url, user, password) = (self.server.url(), self.server.user(), self.server.password());
-        self.runtime.block_on(query(&url, user, password, sql))
+        self.runtime.block_on(query_with(&self.client, &url, user, password, sql))
     }
 
     /// The answer to `sql`, without the line break at its end.
