@@ -1,14 +1,17 @@
 //! The way of `replay`: the files of a folder, bound to ticks by the times they hold, and fed.
 //!
 //! **Meaning.** A record's tick is its `appended_at` if it has one, else the running maximum of `ts` in its file,
-//! rounded up; it never goes back within a file. Records before the first known time of their file take that time; a
-//! file without any (reference data, mostly) takes the first tick of the whole input. Only good records move the
-//! maximum, so a mistaken year does not carry the clock away. The shipped reference data come first, at tick 0.
+//! rounded up; it never goes back within a file. Only valid times count, so a mistaken year does not carry the clock
+//! away; those of a record that is refused for another reason do. Records before the first known time of their file
+//! take that time. Reference data take the first tick of the whole input instead, so that a single rule with a date
+//! does not hold back the sensors above it; so does a file without any time. The shipped reference data come first, at
+//! tick 0.
 //!
-//! **Mechanism.** One reader per file, merged by tick; at one tick reference data come first. A line longer than the
-//! limit is skipped in bounded memory.
+//! **Mechanism.** One reader per file, merged by tick; at one tick reference data come first. Reading, decoding and
+//! merging are one thread: decoding costs less than handing records over would.
 //!
-//! **State.** One record per file, besides those that wait for the first known time.
+//! **State.** One line and one row per file, besides the rows that wait for the first known time of theirs. A line
+//! longer than the limit is skipped in bounded memory.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -17,10 +20,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use model::rows::PAYLOAD_LIMIT;
 use model::{Bound, Error, Feed, LogPos, Names, Result, Row, StreamId, Tick, TickLength};
 
-use crate::streams::{Decoder, Limits, Read, RecordMeta, shipped};
+use crate::streams::{Binding, Decoded, Decoder, Limits, RecordMeta, shipped};
 
 /// Rows in one feed.
 const BATCH: usize = 8192;
@@ -120,7 +122,7 @@ pub struct Lines {
 pub enum Line<'a> {
     /// A whole line.
     Whole(&'a [u8]),
-    /// The beginning of a line that is longer than the limit.
+    /// The beginning of a line that is longer than the limit, itself longer than the limit.
     TooLong(&'a [u8]),
 }
 
@@ -152,7 +154,6 @@ impl Lines {
                 buffer.pop();
             }
             if buffer.len() > self.limit {
-                buffer.truncate(PAYLOAD_LIMIT);
                 return Ok(Some((number, Line::TooLong(buffer))));
             }
             if !buffer.iter().all(u8::is_ascii_whitespace) {
@@ -178,12 +179,11 @@ impl Lines {
     }
 }
 
-/// A record that waits to be merged.
+/// A row that waits to be merged.
 struct Waiting {
-    read: Read,
-    pos: LogPos,
     tick: Tick,
-    append_known: bool,
+    row: Row,
+    decoded: Decoded,
 }
 
 /// One file.
@@ -191,42 +191,49 @@ struct Source {
     stream: StreamId,
     path: PathBuf,
     lines: Lines,
+    buffer: Vec<u8>,
     length: TickLength,
-    /// The running maximum of the ticks.
+    /// The tick of the last record, once a time is known.
     last: Option<Tick>,
     waiting: VecDeque<Waiting>,
 }
 
 impl Source {
-    fn read(&mut self, decoder: &mut Decoder, buffer: &mut Vec<u8>) -> Result<Option<Waiting>> {
+    /// Decodes the next record into `rows`; its tick is `last` then.
+    fn read(&mut self, decoder: &mut Decoder, rows: &mut Vec<Row>) -> Result<Option<Decoded>> {
         let unreadable = |e| Error::user(format!("{}: cannot be read", self.path.display())).caused_by(e);
-        let Some((offset, line)) = self.lines.next(buffer).map_err(unreadable)? else { return Ok(None) };
-        let pos = LogPos { stream: self.stream, partition: 0, offset };
-        let read = match line {
-            Line::Whole(value) => decoder.read(self.stream, None, Some(value), pos),
-            Line::TooLong(beginning) => decoder.read_too_long(beginning, pos),
+        let Some((offset, line)) = self.lines.next(&mut self.buffer).map_err(unreadable)? else {
+            return Ok(None);
         };
-        let append_known = read.appended_at().is_some();
-        if let Some(time) = read.appended_at().or(read.ts()) {
-            self.last = self.last.max(Some(self.length.ceil(time)));
-        }
-        Ok(Some(Waiting { read, pos, tick: self.last.unwrap_or(0), append_known }))
+        let (Line::Whole(value) | Line::TooLong(value)) = line;
+        let pos = LogPos { stream: self.stream, partition: 0, offset };
+        let (last, length) = (&mut self.last, self.length);
+        Ok(Some(decoder.decode_bound(self.stream, None, Some(value), pos, rows, |times| {
+            let known = times.appended_at.or(times.ts).map(|time| length.ceil(time));
+            *last = known.max(*last);
+            Binding { tick: last.unwrap_or_default(), append_known: times.appended_at.is_some() }
+        })))
     }
 
-    /// Reads until a time is known; what comes before takes it.
-    fn begin(&mut self, decoder: &mut Decoder, buffer: &mut Vec<u8>) -> Result<()> {
-        while self.last.is_none() {
-            let Some(waiting) = self.read(decoder, buffer)? else { return Ok(()) };
-            self.waiting.push_back(waiting);
+    /// Reads until a time is known, and one record beyond.
+    fn begin(&mut self, decoder: &mut Decoder) -> Result<()> {
+        let mut row = Vec::with_capacity(1);
+        while self.last.is_none()
+            && let Some(decoded) = self.read(decoder, &mut row)?
+        {
+            // One row is pushed for each record.
+            let tick = self.last.unwrap_or_default();
+            self.waiting.extend(row.drain(..).map(|row| Waiting { tick, row, decoded }));
         }
-        self.all_at(self.last.unwrap_or(0));
         Ok(())
     }
 
-    fn all_at(&mut self, tick: Tick) {
-        for waiting in &mut self.waiting {
-            waiting.tick = tick;
-        }
+    /// Binds what came before the first known time to `tick`.
+    fn bind_untimed(&mut self, tick: Tick) {
+        let timed = usize::from(self.last.is_some());
+        let untimed = self.waiting.len().saturating_sub(timed);
+        self.waiting.iter_mut().take(untimed).for_each(|waiting| waiting.tick = tick);
+        self.last.get_or_insert(tick);
     }
 }
 
@@ -244,10 +251,55 @@ struct Binder<'a> {
     tick: Tick,
     rows: Vec<Row>,
     counts: [Count; 5],
+    stats: ReplayStats,
     feed: &'a mut dyn FnMut(Feed) -> Result<()>,
 }
 
 impl Binder<'_> {
+    /// Counts a record whose row is there.
+    fn count(&mut self, stream: StreamId, decoded: Decoded) -> Result<()> {
+        let count = &mut self.counts[stream as usize];
+        count.records += 1;
+        count.late += u64::from(decoded.late);
+        count.rejected += u64::from(decoded.rejected);
+        if !decoded.rejected {
+            count.max_ts = count.max_ts.max(decoded.ts);
+        }
+        self.stats.records += 1;
+        self.stats.rejected += u64::from(decoded.rejected);
+        if self.rows.len() >= BATCH { self.flush() } else { Ok(()) }
+    }
+
+    /// Closes the tick for a later one.
+    fn advance(&mut self, tick: Tick) -> Result<()> {
+        if tick > self.tick {
+            self.close()?;
+            self.tick = tick;
+        }
+        Ok(())
+    }
+
+    /// Binds everything of `source` at `tick`, which is the current one; false at the end of the file.
+    fn drain(&mut self, source: &mut Source, decoder: &mut Decoder) -> Result<bool> {
+        while let Some(waiting) = source.waiting.pop_front() {
+            if waiting.tick > self.tick {
+                source.waiting.push_front(waiting);
+                return Ok(true);
+            }
+            self.rows.push(waiting.row);
+            self.count(source.stream, waiting.decoded)?;
+        }
+        loop {
+            let Some(decoded) = source.read(decoder, &mut self.rows)? else { return Ok(false) };
+            let tick = source.last.unwrap_or_default();
+            if tick > self.tick {
+                source.waiting.extend(self.rows.pop().map(|row| Waiting { tick, row, decoded }));
+                return Ok(true);
+            }
+            self.count(source.stream, decoded)?;
+        }
+    }
+
     fn flush(&mut self) -> Result<()> {
         if self.rows.is_empty() {
             return Ok(());
@@ -287,62 +339,41 @@ pub fn replay(
     feed: &mut dyn FnMut(Feed) -> Result<()>,
     progress: &dyn Fn(u64),
 ) -> Result<ReplayStats> {
+    if !dir.is_dir() {
+        return Err(Error::user(format!("{}: not a folder that can be read", dir.display())));
+    }
     let (length, counter) = (options.tick, Arc::new(AtomicU64::new(0)));
     let mut decoder = Decoder::new(Arc::clone(names), options.limits.clone());
-    let mut buffer = Vec::new();
     let mut sources = Vec::new();
     for stream in ORDER {
         if let Some(path) = find(dir, stream)? {
             let lines = Lines::new(open(&path, &counter)?, options.limits.max_record_bytes);
-            let mut source = Source { stream, path, lines, length, last: None, waiting: VecDeque::new() };
-            source.begin(&mut decoder, &mut buffer)?;
+            let (buffer, waiting) = (Vec::new(), VecDeque::new());
+            let mut source = Source { stream, path, lines, buffer, length, last: None, waiting };
+            source.begin(&mut decoder)?;
             sources.push(source);
         }
     }
-    // A file that knows no time begins with the others; if none does, at the first tick there is.
+    // If no file knows a time, they begin at the first tick there is.
     let first = sources.iter().filter_map(|source| source.last).min().unwrap_or(length.as_millis());
-    for source in sources.iter_mut().filter(|source| source.last.is_none()) {
-        source.last = Some(first);
-        source.all_at(first);
+    for source in &mut sources {
+        let own = source.last.filter(|_| source.stream != StreamId::Reference);
+        source.bind_untimed(own.unwrap_or(first));
     }
-    let mut stats = ReplayStats::default();
+    sources.retain(|source| !source.waiting.is_empty());
+    let (rows, counts, stats) = (shipped_rows(&mut decoder), Default::default(), ReplayStats::default());
+    let mut binder = Binder { tick: 0, rows, counts, stats, feed };
     let until = options.until.map(|until| length.floor(until));
-    let mut binder = Binder { tick: 0, rows: shipped_rows(&mut decoder), counts: Default::default(), feed };
     let mut reported = 0;
     loop {
-        for source in &mut sources {
-            if source.waiting.is_empty()
-                && let Some(waiting) = source.read(&mut decoder, &mut buffer)?
-            {
-                source.waiting.push_back(waiting);
-            }
-        }
-        sources.retain(|source| !source.waiting.is_empty());
-        let heads =
-            sources.iter().enumerate().filter_map(|(i, source)| Some((source.waiting.front()?.tick, i)));
-        let Some((tick, next)) = heads.min() else { break };
+        let head = |(i, source): (usize, &Source)| Some((source.waiting.front()?.tick, i));
+        let Some((tick, next)) = sources.iter().enumerate().filter_map(head).min() else { break };
         if until.is_some_and(|until| tick > until) {
             break;
         }
-        if tick > binder.tick {
-            binder.close()?;
-            binder.tick = tick;
-        }
-        let Some(waiting) = sources[next].waiting.pop_front() else { continue };
-        let stream = sources[next].stream;
-        let meta = RecordMeta { pos: waiting.pos, tick, append_known: waiting.append_known };
-        let decoded = decoder.judge(stream, waiting.read, meta, &mut binder.rows);
-        let count = &mut binder.counts[stream as usize];
-        count.records += 1;
-        count.late += u64::from(decoded.late);
-        count.rejected += u64::from(decoded.rejected);
-        if !decoded.rejected {
-            count.max_ts = count.max_ts.max(decoded.ts);
-        }
-        stats.records += 1;
-        stats.rejected += u64::from(decoded.rejected);
-        if binder.rows.len() >= BATCH {
-            binder.flush()?;
+        binder.advance(tick)?;
+        if !binder.drain(&mut sources[next], &mut decoder)? {
+            sources.remove(next);
         }
         let bytes = counter.load(Ordering::Relaxed);
         if bytes != reported {
@@ -350,15 +381,9 @@ pub fn replay(
             reported = bytes;
         }
     }
+    binder.advance(until.unwrap_or(0))?;
     binder.close()?;
-    if let Some(until) = until
-        && until > binder.tick
-    {
-        binder.tick = until;
-        binder.close()?;
-    }
-    stats.last_tick = binder.tick;
-    Ok(stats)
+    Ok(ReplayStats { last_tick: binder.tick, ..binder.stats })
 }
 
 /// The shipped reference data as rows of tick 0.

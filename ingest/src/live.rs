@@ -1,1 +1,414 @@
-//! (being written)
+//! The live pump: reads the log, binds records to ticks, feeds them.
+//!
+//! **Meaning.** First everything that the clock log binds is fed again, exactly as it was; then, each tick length of wall
+//! time, what has been read since is bound to the tick, at most so many records, shared fairly between the partitions;
+//! a backlog becomes many ticks. T never runs ahead of the wall clock and never goes back. Without records T still goes
+//! on, so that deadlines expire and silence is noticed.
+//!
+//! **Mechanism.** One thread. The entry of a tick is durable before the first of its rows is fed: a crash in between
+//! costs nothing, for the restart feeds them from the entry. When the dataflow falls behind by more than the bound, the
+//! clock stands still until it has caught up.
+//!
+//! **State.** The records read but not bound, at most [`BACKLOG_TICKS`] ticks' worth.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use model::{Bound, Error, Feed, LogPos, Names, Result, Row, StreamId, Tick, TickLength};
+use parking_lot::Mutex;
+
+use crate::clock::{Bind, ClockEntry, ClockReader, ClockWriter, wall_ms};
+use crate::files::shipped_rows;
+use crate::log::{Log, READ_AT_ONCE, Reader, Record, Source};
+use crate::streams::{Decoder, Limits, RecordMeta};
+
+/// Records read ahead, in ticks' worth.
+const BACKLOG_TICKS: usize = 4;
+/// Rows in one feed.
+const BATCH: usize = 8192;
+/// With quiet inputs an entry is written this often, so that a restart knows how late it was, ms.
+const QUIET_ENTRY_MS: u64 = 1000;
+
+/// How the log is read and bound.
+#[derive(Clone, Debug)]
+pub struct LiveConfig {
+    /// Prefix of topic names.
+    pub prefix: String,
+    /// Partitions of an input topic that has to be made.
+    pub partitions: u16,
+    /// Distance between ticks.
+    pub tick: TickLength,
+    /// Records that a tick may bind.
+    pub max_records_per_tick: usize,
+    /// The clock stands still while the published tick is further behind than this, ms.
+    pub max_lag_ms: u64,
+    /// Limits of the edge.
+    pub limits: Limits,
+}
+
+impl Default for LiveConfig {
+    fn default() -> Self {
+        Self {
+            prefix: "city.".into(),
+            partitions: 4,
+            tick: TickLength::default(),
+            max_records_per_tick: 100_000,
+            max_lag_ms: 10_000,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl LiveConfig {
+    /// The topic of a stream.
+    pub fn topic(&self, stream: StreamId) -> String {
+        format!("{}{}", self.prefix, stream.name())
+    }
+
+    /// The topic of the clock log.
+    pub fn clock_topic(&self) -> String {
+        format!("{}clock", self.prefix)
+    }
+
+    /// The topic of rejected records.
+    pub fn rejected_topic(&self) -> String {
+        format!("{}rejected", self.prefix)
+    }
+
+    /// Makes sure that every topic is there. Returns the partitions of each input stream.
+    ///
+    /// # Errors
+    /// When the log cannot be reached.
+    pub fn ensure_topics(&self, log: &dyn Log) -> Result<Vec<(StreamId, u16)>> {
+        log.ensure_topic(&self.clock_topic(), 1, false)?;
+        log.ensure_topic(&self.rejected_topic(), 1, false)?;
+        let ensure = |stream| {
+            let compacted = stream == StreamId::Reference;
+            Ok((stream, log.ensure_topic(&self.topic(stream), self.partitions, compacted)?))
+        };
+        StreamId::ALL.into_iter().map(ensure).collect()
+    }
+}
+
+/// How the pump is doing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Status {
+    /// Whether the clock log has been fed again.
+    pub caught_up: bool,
+    /// The last tick fed.
+    pub tick: Tick,
+    /// Why it has stopped, if it has.
+    pub error: Option<String>,
+}
+
+/// What feeds take.
+pub type FeedSink = Box<dyn FnMut(Feed) -> Result<()> + Send>;
+
+/// A running pump.
+pub struct Live {
+    stop: Arc<AtomicBool>,
+    status: Arc<Mutex<Status>>,
+    thread: JoinHandle<Result<()>>,
+}
+
+impl Live {
+    /// Takes the clock over and starts to feed. `published` is the last tick that came out of the dataflow.
+    ///
+    /// # Errors
+    /// When the log cannot be reached.
+    pub fn start(
+        log: Arc<dyn Log>,
+        names: &Arc<Names>,
+        config: LiveConfig,
+        feed: FeedSink,
+        published: Arc<AtomicU64>,
+    ) -> Result<Live> {
+        let partitions = config.ensure_topics(&*log)?;
+        let clock = ClockWriter::take_over(&*log, &config.clock_topic())?;
+        let sources: Vec<(StreamId, u16)> = partitions
+            .into_iter()
+            .flat_map(|(stream, n)| (0..n).map(move |partition| (stream, partition)))
+            .collect();
+        let wanted = |&(stream, partition): &(StreamId, u16)| Source {
+            topic: config.topic(stream),
+            partition,
+            from: 0,
+        };
+        let reader = log.reader(sources.iter().map(wanted).collect())?;
+        let stop = Arc::new(AtomicBool::new(false));
+        let status = Arc::new(Mutex::new(Status::default()));
+        let mut pump = Pump {
+            decoder: Decoder::new(Arc::clone(names), config.limits.clone()),
+            pending: sources.iter().map(|_| VecDeque::new()).collect(),
+            sources,
+            reader,
+            clock,
+            feed,
+            published,
+            tick: 0,
+            entry_tick: 0,
+            stop: Arc::clone(&stop),
+            status: Arc::clone(&status),
+            config,
+        };
+        let told = Arc::clone(&status);
+        let thread = std::thread::Builder::new()
+            .name("live".into())
+            .spawn(move || {
+                let ended = pump.again(&*log).and_then(|()| pump.live());
+                if let Err(e) = &ended {
+                    tracing::error!(error = %e, "reading the log has stopped");
+                    told.lock().error = Some(e.to_string());
+                }
+                ended
+            })
+            .map_err(|e| Error::internal("a thread cannot be started").caused_by(e))?;
+        Ok(Live { stop, status, thread })
+    }
+
+    /// How it is doing.
+    pub fn status(&self) -> Status {
+        self.status.lock().clone()
+    }
+
+    /// Ends it after the tick that it is at.
+    ///
+    /// # Errors
+    /// What it had stopped with.
+    pub fn stop(self) -> Result<()> {
+        self.stop.store(true, Ordering::Relaxed);
+        self.thread.thread().unpark();
+        self.thread.join().map_err(|_| Error::internal("the live pump panicked"))?
+    }
+}
+
+struct Pump {
+    config: LiveConfig,
+    decoder: Decoder,
+    sources: Vec<(StreamId, u16)>,
+    reader: Box<dyn Reader>,
+    clock: ClockWriter,
+    feed: FeedSink,
+    published: Arc<AtomicU64>,
+    pending: Vec<VecDeque<Record>>,
+    /// The last tick fed.
+    tick: Tick,
+    /// The last tick with an entry.
+    entry_tick: Tick,
+    stop: Arc<AtomicBool>,
+    status: Arc<Mutex<Status>>,
+}
+
+impl Pump {
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    /// Feeds what the clock log binds, as it was.
+    fn again(&mut self, log: &dyn Log) -> Result<()> {
+        (self.feed)(Feed::Rows { tick: 0, rows: shipped_rows(&mut self.decoder) })?;
+        (self.feed)(Feed::Advance(0))?;
+        let clock = Source { topic: self.config.clock_topic(), partition: 0, from: 0 };
+        let (mut entries, mut clock, mut check) =
+            (Vec::new(), log.reader(vec![clock])?, ClockReader::default());
+        loop {
+            let n = clock.poll(READ_AT_ONCE, crate::log::POLL, &mut entries)?;
+            for record in entries.drain(..) {
+                if self.stopped() {
+                    return Ok(());
+                }
+                let entry = check.read(&record)?;
+                self.fetch(&entry)?;
+                self.entry_tick = entry.tick;
+                self.bind(entry)?;
+            }
+            // We are the only writer now: what is there is all there is.
+            if n == 0 && clock.drained(0) {
+                break;
+            }
+        }
+        self.status.lock().caught_up = true;
+        Ok(())
+    }
+
+    /// Reads on until every record that `entry` binds is there.
+    fn fetch(&mut self, entry: &ClockEntry) -> Result<()> {
+        let mut records = Vec::new();
+        loop {
+            let complete = entry.ends.iter().all(|bind| {
+                self.source(bind).is_some_and(|source| {
+                    let last = self.pending[source].back();
+                    last.is_some_and(|last| last.offset + 1 >= bind.end) || self.reader.drained(source)
+                })
+            });
+            if complete || self.stopped() {
+                return Ok(());
+            }
+            self.reader.poll(READ_AT_ONCE, crate::log::POLL, &mut records)?;
+            self.keep(&mut records);
+        }
+    }
+
+    fn source(&self, bind: &Bind) -> Option<usize> {
+        self.sources.iter().position(|source| *source == (bind.stream, bind.partition))
+    }
+
+    fn keep(&mut self, records: &mut Vec<Record>) {
+        for record in records.drain(..) {
+            self.pending[record.source].push_back(record);
+        }
+    }
+
+    /// Binds what is read to the ticks of the wall clock, until it is stopped.
+    fn live(&mut self) -> Result<()> {
+        let mut records = Vec::new();
+        let backlog = self.config.max_records_per_tick.saturating_mul(BACKLOG_TICKS);
+        while !self.stopped() {
+            let next = self.tick + self.config.tick.as_millis();
+            let wait = i64::try_from(next).unwrap_or(i64::MAX).saturating_sub(wall_ms());
+            let known: usize = self.pending.iter().map(VecDeque::len).sum();
+            if wait > 0 {
+                let wait = Duration::from_millis(wait as u64)
+                    .min(Duration::from_millis(self.config.tick.as_millis()));
+                if known < backlog {
+                    self.reader.poll(READ_AT_ONCE, wait, &mut records)?;
+                    self.keep(&mut records);
+                } else {
+                    std::thread::park_timeout(wait);
+                }
+                continue;
+            }
+            // What has come by now belongs to this tick, as far as it fits.
+            while known < backlog && self.reader.poll(READ_AT_ONCE, Duration::ZERO, &mut records)? > 0 {
+                if self.pending.iter().map(VecDeque::len).sum::<usize>() + records.len() >= backlog {
+                    break;
+                }
+                self.keep(&mut records);
+            }
+            self.keep(&mut records);
+            let tick = self.config.tick.floor(wall_ms());
+            if tick <= self.tick {
+                continue;
+            }
+            let published = self.published.load(Ordering::Relaxed);
+            if self.tick > 0 && self.tick.saturating_sub(published) > self.config.max_lag_ms {
+                std::thread::park_timeout(Duration::from_millis(self.config.tick.as_millis()));
+                continue;
+            }
+            let entry = self.entry(tick);
+            if !entry.ends.is_empty() || tick >= self.entry_tick + QUIET_ENTRY_MS {
+                self.clock.append(&entry)?;
+                self.entry_tick = tick;
+            }
+            self.bind(entry)?;
+        }
+        Ok(())
+    }
+
+    /// The entry that binds as much as fits of what is pending.
+    fn entry(&mut self, tick: Tick) -> ClockEntry {
+        let waiting: Vec<usize> = self.pending.iter().map(VecDeque::len).collect();
+        let shares = share(&waiting, self.config.max_records_per_tick);
+        let mut ends = Vec::new();
+        for (source, take) in shares.into_iter().enumerate() {
+            let lag_records = (waiting[source] - take) as u64;
+            if take > 0 {
+                let end = self.pending[source][take - 1].offset + 1;
+                let (stream, partition) = self.sources[source];
+                ends.push(Bind { stream, partition, end, lag_records });
+            }
+        }
+        ClockEntry::new(tick, ends)
+    }
+
+    /// Feeds the records of an entry and closes its tick.
+    fn bind(&mut self, entry: ClockEntry) -> Result<()> {
+        let tick = entry.tick;
+        let mut rows = Vec::new();
+        for bind in entry.ends {
+            let source = self.source(&bind).ok_or_else(|| {
+                let (stream, partition) = (bind.stream.name(), bind.partition);
+                Error::external(format!(
+                    "clock log: tick {tick} binds partition {partition} of {stream}, which is not there"
+                ))
+            })?;
+            let mut bound = Bound {
+                stream: bind.stream,
+                partition: bind.partition,
+                records: 0,
+                late: 0,
+                rejected: 0,
+                max_ts: None,
+                lag_records: bind.lag_records,
+                lag_ms: 0,
+            };
+            while let Some(record) = self.pending[source].pop_front_if(|record| record.offset < bind.end) {
+                let pos = LogPos { stream: bind.stream, partition: bind.partition, offset: record.offset };
+                let meta = RecordMeta { pos, tick, append_known: true };
+                let (key, value) = (record.key.as_deref(), record.value.as_deref());
+                let decoded = self.decoder.decode(bind.stream, key, value, meta, &mut rows);
+                bound.records += 1;
+                bound.late += u64::from(decoded.late);
+                bound.rejected += u64::from(decoded.rejected);
+                if !decoded.rejected {
+                    bound.max_ts = bound.max_ts.max(decoded.ts);
+                }
+                bound.lag_ms = u64::try_from(tick as i64 - record.appended_at).unwrap_or(0);
+                if rows.len() >= BATCH {
+                    (self.feed)(Feed::Rows { tick, rows: std::mem::take(&mut rows) })?;
+                }
+            }
+            rows.push(Row::Bound(Box::new(bound)));
+        }
+        if !rows.is_empty() {
+            (self.feed)(Feed::Rows { tick, rows })?;
+        }
+        (self.feed)(Feed::Advance(tick))?;
+        self.tick = tick;
+        self.status.lock().tick = tick;
+        Ok(())
+    }
+}
+
+/// Shares `max` between what waits, as evenly as it goes: nobody gets more than waits, and nothing is left over while
+/// somebody waits.
+fn share(waiting: &[usize], max: usize) -> Vec<usize> {
+    let mut shares = vec![0; waiting.len()];
+    let mut left = max;
+    loop {
+        let hungry: Vec<usize> = (0..waiting.len()).filter(|&i| shares[i] < waiting[i]).collect();
+        if hungry.is_empty() || left == 0 {
+            return shares;
+        }
+        let each = left.div_ceil(hungry.len());
+        for i in hungry {
+            let more = each.min(waiting[i] - shares[i]).min(left);
+            shares[i] += more;
+            left -= more;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::share;
+
+    proptest! {
+        #[test]
+        fn shares_are_fair_and_use_up_what_there_is(waiting in proptest::collection::vec(0usize..5000, 0..24), max in 0usize..20_000) {
+            let shares = share(&waiting, max);
+            prop_assert_eq!(shares.iter().sum::<usize>(), max.min(waiting.iter().sum()));
+            for (i, got) in shares.iter().enumerate() {
+                prop_assert!(*got <= waiting[i]);
+                // Whoever had to leave something got no less than anybody else, but for rounding.
+                let greatest = shares.iter().max().copied().unwrap_or(0);
+                prop_assert!(*got == waiting[i] || got + waiting.len() >= greatest);
+            }
+        }
+    }
+}

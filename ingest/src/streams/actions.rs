@@ -3,13 +3,11 @@
 //! `action_id`, `ts`, `user`, `action` (`ack`, `assign`, `comment`, `shelve`, `unshelve`, `close`), `target`, optional
 //! `assignee` (`assign`), `reason`, `until` (`shelve`).
 
-use std::borrow::Cow;
-
 use model::{Action, ActionKind, LogPos, Row, StreamId, Sym};
 use serde::Deserialize;
 
-use super::fields::{Field, Id, Kind, Time, diagnose, optional, required};
-use super::{Interner, Parsed, Reason, Stream};
+use super::fields::{Field, Id, Kind, Text, Time, diagnose, optional, required};
+use super::{Interner, Parsed, Reason, Stream, Times};
 
 pub(super) const STREAM: Stream = Stream { id: StreamId::Actions, parse, horizon: false, happened: true };
 
@@ -33,20 +31,20 @@ struct Record<'a> {
     #[serde(borrow)]
     user: Id<'a>,
     #[serde(borrow)]
-    action: Cow<'a, str>,
+    action: Text<'a>,
     #[serde(borrow)]
     target: Id<'a>,
     #[serde(borrow)]
     assignee: Option<Id<'a>>,
     #[serde(borrow)]
-    reason: Option<Cow<'a, str>>,
+    reason: Option<Text<'a>>,
     until: Option<Time>,
     appended_at: Option<Time>,
 }
 
 fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, Reason> {
     let record: Record<'_> = sonic_rs::from_slice(value).map_err(|e| diagnose(value, FIELDS, &e))?;
-    let kind = match &*record.action {
+    let kind = match &*record.action.0 {
         "ack" => ActionKind::Ack,
         "assign" => ActionKind::Assign,
         "comment" => ActionKind::Comment,
@@ -60,14 +58,15 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
     };
     let row = Row::Action(Box::new(Action {
         pos,
-        id: interner.intern(&record.action_id.0),
+        id: interner.intern(record.action_id.as_str()),
         ts: record.ts.0,
-        user: interner.intern(&record.user.0),
+        user: interner.intern(record.user.as_str()),
         kind,
-        target: interner.intern(&record.target.0),
-        assignee: record.assignee.map_or(Sym::EMPTY, |id| interner.intern(&id.0)),
-        reason: record.reason.unwrap_or_default().into(),
+        target: interner.intern(record.target.as_str()),
+        assignee: record.assignee.map_or(Sym::EMPTY, |id| interner.intern(id.as_str())),
+        reason: record.reason.as_ref().map_or("", |text| &text.0).into(),
         until: record.until.map(|time| time.0),
     }));
-    Ok(Parsed { row, ts: Some(record.ts.0), appended_at: record.appended_at.map(|time| time.0) })
+    let times = Times { ts: Some(record.ts.0), appended_at: record.appended_at.map(|time| time.0) };
+    Ok(Parsed { row, times })
 }

@@ -2,14 +2,15 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::io::Write as _;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error as _, Visitor};
+use serde::de::{Deserializer, Error as _, MapAccess, Visitor};
 use serde_json::Value as Json;
 use time::OffsetDateTime;
 use time::format_description::well_known::Rfc3339;
 
-use super::Reason;
+use super::{Reason, Times};
 
 /// 2000-01-01T00:00:00Z and 2100-01-01T00:00:00Z, Unix ms: event times lie between them.
 const EARLIEST: i64 = 946_684_800_000;
@@ -62,16 +63,54 @@ impl<'de> Deserialize<'de> for Time {
     }
 }
 
-/// An identifier: a string of 1 to 256 bytes, or an integer, which stands for its decimal digits.
+/// An identifier: a string of 1 to 256 bytes, or an integer, which stands for its decimal digits (devices and ledgers
+/// do send numbers). Neither allocates, unless the string has escapes.
 #[derive(Clone, Debug)]
-pub(super) struct Id<'a>(pub Cow<'a, str>);
+pub(super) enum Id<'a> {
+    Text(Cow<'a, str>),
+    Digits(Digits),
+}
+
+impl Id<'_> {
+    pub(super) fn as_str(&self) -> &str {
+        match self {
+            Id::Text(text) => text,
+            Id::Digits(digits) => digits.as_str(),
+        }
+    }
+}
+
+/// The decimal digits of an integer.
+#[derive(Clone, Debug)]
+pub(super) struct Digits {
+    bytes: [u8; Digits::MOST],
+    len: usize,
+}
+
+impl Digits {
+    /// Characters of the longest 64-bit integer, its sign included.
+    const MOST: usize = 20;
+
+    fn new(n: impl fmt::Display) -> Self {
+        let mut bytes = [0; Self::MOST];
+        let mut rest = &mut bytes[..];
+        // It cannot fail: there is room for every 64-bit integer.
+        let _ = write!(rest, "{n}");
+        let len = Self::MOST - rest.len();
+        Self { bytes, len }
+    }
+
+    fn as_str(&self) -> &str {
+        std::str::from_utf8(&self.bytes[..self.len]).unwrap_or_default()
+    }
+}
 
 impl<'de: 'a, 'a> Deserialize<'de> for Id<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Ids;
         fn checked<'a, E: serde::de::Error>(text: Cow<'a, str>) -> Result<Id<'a>, E> {
             match text.len() {
-                1..=ID_BYTES => Ok(Id(text)),
+                1..=ID_BYTES => Ok(Id::Text(text)),
                 n => Err(E::custom(format!("an identifier of {n} bytes, expected 1 to {ID_BYTES}"))),
             }
         }
@@ -87,13 +126,36 @@ impl<'de: 'a, 'a> Deserialize<'de> for Id<'a> {
                 checked(Cow::Owned(text.to_owned()))
             }
             fn visit_i64<E: serde::de::Error>(self, n: i64) -> Result<Id<'de>, E> {
-                checked(Cow::Owned(n.to_string()))
+                Ok(Id::Digits(Digits::new(n)))
             }
             fn visit_u64<E: serde::de::Error>(self, n: u64) -> Result<Id<'de>, E> {
-                checked(Cow::Owned(n.to_string()))
+                Ok(Id::Digits(Digits::new(n)))
             }
         }
         deserializer.deserialize_any(Ids)
+    }
+}
+
+/// A string. (serde would copy an optional `Cow<str>`; this borrows.)
+#[derive(Clone, Debug)]
+pub(super) struct Text<'a>(pub Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Text<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Texts;
+        impl<'de> Visitor<'de> for Texts {
+            type Value = Text<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a string")
+            }
+            fn visit_borrowed_str<E: serde::de::Error>(self, text: &'de str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Borrowed(text)))
+            }
+            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Text<'de>, E> {
+                Ok(Text(Cow::Owned(text.to_owned())))
+            }
+        }
+        deserializer.deserialize_str(Texts)
     }
 }
 
@@ -152,18 +214,54 @@ pub(super) fn diagnose(value: &[u8], fields: &[Field], error: &dyn fmt::Display)
     format!("wrong_type: {}", text.lines().next().unwrap_or("the record cannot be decoded"))
 }
 
-/// The record as a JSON object.
-pub(super) fn object(value: &[u8]) -> Result<serde_json::Map<String, Json>, Reason> {
+/// The record as a JSON object, in which no field is there twice.
+pub(super) fn object(value: &[u8]) -> Result<Object, Reason> {
     let text = std::str::from_utf8(value)
         .map_err(|e| format!("not_utf8: invalid UTF-8 at byte {}", e.valid_up_to()))?;
-    match serde_json::from_str(text) {
-        Ok(Json::Object(object)) => Ok(object),
+    if text.trim_start().starts_with('{') {
+        return match serde_json::from_str(text) {
+            Ok(Once(object)) => Ok(object),
+            Err(e) if e.is_data() => Err(format!("duplicate_field: {e}")),
+            Err(e) if e.to_string().starts_with("number out of range") => Err(format!("out_of_range: {e}")),
+            Err(e) => Err(format!("not_json: {e}")),
+        };
+    }
+    match serde_json::from_str::<Json>(text) {
         Ok(other) => Err(format!("not_json: expected an object, found {}", short(&other))),
         Err(e) => Err(format!("not_json: {e}")),
     }
 }
 
-fn check_field(object: &serde_json::Map<String, Json>, field: &Field) -> Result<(), Reason> {
+/// A JSON object.
+pub(super) type Object = serde_json::Map<String, Json>;
+
+/// An object in which no field is there twice.
+struct Once(Object);
+
+impl<'de> Deserialize<'de> for Once {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Once;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut fields: A) -> Result<Once, A::Error> {
+                let mut object = Object::new();
+                while let Some((name, value)) = fields.next_entry::<String, Json>()? {
+                    if object.contains_key(&name) {
+                        return Err(A::Error::custom(format!("`{name}` is there twice")));
+                    }
+                    object.insert(name, value);
+                }
+                Ok(Once(object))
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+fn check_field(object: &Object, field: &Field) -> Result<(), Reason> {
     let value = match object.get(field.name) {
         None | Some(Json::Null) if !field.required => return Ok(()),
         None => return Err(format!("missing_field: `{}` is missing", field.name)),
@@ -182,11 +280,7 @@ fn check_field(object: &serde_json::Map<String, Json>, field: &Field) -> Result<
         },
         Kind::Time => match Time::deserialize(value) {
             Ok(_) => Ok(()),
-            Err(e) if value.is_i64() || value.is_u64() => Err(format!("out_of_range: `{}`: {e}", field.name)),
-            Err(e) if value.as_str().is_some_and(|text| text.len() > 10 && !text.contains("offset")) => {
-                let code = if e.to_string().contains("outside") { "out_of_range" } else { "wrong_type" };
-                Err(format!("{code}: `{}`: {e}", field.name))
-            }
+            Err(e) if is_time(value) => Err(format!("out_of_range: `{}`: {e}", field.name)),
             Err(_) => wrong("Unix ms as an integer or RFC 3339 with an offset"),
         },
         Kind::Number if Number::deserialize(value).is_err() => wrong("a number"),
@@ -194,6 +288,15 @@ fn check_field(object: &serde_json::Map<String, Json>, field: &Field) -> Result<
         Kind::Text if !value.is_string() => wrong("a string"),
         Kind::Object if !value.is_object() => wrong("an object"),
         _ => Ok(()),
+    }
+}
+
+/// Whether a value is a time at all, be it out of range.
+fn is_time(value: &Json) -> bool {
+    match value {
+        Json::Number(n) => n.is_i64() || n.is_u64(),
+        Json::String(text) => OffsetDateTime::parse(text, &Rfc3339).is_ok(),
+        _ => false,
     }
 }
 
@@ -211,10 +314,11 @@ pub(super) fn short(value: &Json) -> String {
     if text.len() <= 40 && !value.is_null() { format!("{kind} ({text})") } else { kind.to_owned() }
 }
 
-/// The event time of a record that is refused for another reason, if it has a valid one.
-pub(super) fn readable_ts(value: &[u8]) -> Option<i64> {
-    let object = object(value).ok()?;
-    Time::deserialize(object.get("ts")?).ok().map(|time| time.0)
+/// The times of a record that is refused for another reason, as far as they are valid.
+pub(super) fn readable_times(value: &[u8]) -> Times {
+    let Ok(object) = object(value) else { return Times::default() };
+    let time = |name: &str| object.get(name).and_then(|time| Time::deserialize(time).ok()).map(|time| time.0);
+    Times { ts: time("ts"), appended_at: time("appended_at") }
 }
 
 /// Checks that `value` lies in a range.

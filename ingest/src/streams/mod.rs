@@ -5,15 +5,22 @@
 //! A reason is a code, a colon and a sentence that names field, value and what was expected. A refused record harms
 //! nothing beside it.
 //!
-//! Codes: `too_long`, `not_utf8`, `not_json`, `missing_value`, `missing_field`, `wrong_type`, `out_of_range`,
-//! `unknown_crs`, `unknown_event`, `unknown_action`, `unknown_kind`, `invalid_rule`, `invalid_geometry`,
-//! `implausible_zero`, `implausible_future`, `beyond_horizon`.
+//! Codes: `too_long`, `too_deep`, `not_utf8`, `not_json`, `duplicate_field`, `missing_value`, `missing_field`,
+//! `wrong_type`, `out_of_range`, `unknown_crs`, `unknown_event`, `unknown_action`, `unknown_kind`, `invalid_rule`,
+//! `invalid_geometry`, `implausible_zero`, `implausible_future`, `beyond_horizon`.
+//!
+//! What holds for all streams: unknown fields are ignored; a known field that is there twice is an error, for nobody
+//! can say which one was meant; `null` is a missing optional field; identifiers may be integers; `ts` and the optional
+//! `appended_at` (for files: when the record was appended to the log it comes from) are Unix ms or RFC 3339 with an
+//! offset, in the years 2000 to 2099.
 //!
 //! State: the names seen, in front of the shared table, so that a known name takes neither a lock nor an allocation.
+//! It is bounded as that table is: by the identifiers the log has named.
 
 mod actions;
 mod cases;
 mod fields;
+mod geometry;
 mod positions;
 mod reference;
 mod telemetry;
@@ -54,8 +61,23 @@ pub(crate) type Reason = String;
 /// A decoded record.
 pub(crate) struct Parsed {
     pub row: Row,
+    pub times: Times,
+}
+
+/// The times a record holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Times {
+    /// Its event time, Unix ms.
     pub ts: Option<i64>,
+    /// When it was appended, Unix ms, if it says so.
     pub appended_at: Option<i64>,
+}
+
+/// Which tick binds a record, and whether that follows from the time at which it was appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Binding {
+    pub tick: Tick,
+    pub append_known: bool,
 }
 
 /// Limits of the edge.
@@ -127,23 +149,6 @@ pub struct Decoder {
     limits: Limits,
 }
 
-/// A record that has been read but not judged, for it has no tick yet.
-pub(crate) struct Read {
-    parsed: Result<Parsed, Box<Refused>>,
-}
-
-impl Read {
-    /// The event time, if it could be read and the record is good.
-    pub(crate) fn ts(&self) -> Option<i64> {
-        self.parsed.as_ref().ok().and_then(|parsed| parsed.ts)
-    }
-
-    /// When the record was appended, if it says so.
-    pub(crate) fn appended_at(&self) -> Option<i64> {
-        self.parsed.as_ref().ok().and_then(|parsed| parsed.appended_at)
-    }
-}
-
 impl Decoder {
     /// A decoder that interns into `names`.
     pub fn new(names: Arc<Names>, limits: Limits) -> Self {
@@ -152,7 +157,8 @@ impl Decoder {
 
     /// Decodes one record and pushes exactly one row: what it says, or why it is refused.
     ///
-    /// `key` is the record's key in the log; it matters only where there is no value, which deletes reference data.
+    /// `key` is the record's key in the log; it matters only where there is no value (or JSON's `null`), which deletes
+    /// reference data.
     pub fn decode(
         &mut self,
         stream: StreamId,
@@ -161,83 +167,69 @@ impl Decoder {
         meta: RecordMeta,
         rows: &mut Vec<Row>,
     ) -> Decoded {
-        let read = self.read(stream, key, value, meta.pos);
-        self.judge(stream, read, meta, rows)
+        let binding = Binding { tick: meta.tick, append_known: meta.append_known };
+        self.decode_bound(stream, key, value, meta.pos, rows, |_| binding)
     }
 
-    /// Reads one record.
-    pub(crate) fn read(
+    /// The same where the tick follows from the times in the record: `bind` hears of them and answers with the tick.
+    pub(crate) fn decode_bound(
         &mut self,
         id: StreamId,
         key: Option<&[u8]>,
         value: Option<&[u8]>,
         pos: LogPos,
-    ) -> Read {
-        let limit = self.limits.max_record_bytes;
-        let parsed = match value {
-            None => reference::deleted(&mut self.interner, id, key, pos),
-            Some(value) if value.len() > limit => Err(too_long(limit)),
-            Some(value) => (stream(id).parse)(&mut self.interner, value, pos),
+        rows: &mut Vec<Row>,
+        bind: impl FnOnce(Times) -> Binding,
+    ) -> Decoded {
+        let raw = value.or(key).unwrap_or_default();
+        let stream = stream(id);
+        let refuse = |ts: Option<i64>, reason: Reason| {
+            Box::new(Refused { pos, ts, reason: reason.into(), payload: payload(raw) })
         };
-        let parsed = parsed.map_err(|reason| {
-            let text = value.or(key).unwrap_or_default();
-            Box::new(Refused {
-                pos,
-                ts: fields::readable_ts(text),
-                reason: reason.into(),
-                payload: payload(text),
-            })
-        });
-        Read { parsed }
-    }
-
-    /// A record of which only the beginning was kept, because it is too long.
-    pub(crate) fn read_too_long(&self, beginning: &[u8], pos: LogPos) -> Read {
-        let reason = too_long(self.limits.max_record_bytes).into();
-        Read { parsed: Err(Box::new(Refused { pos, ts: None, reason, payload: payload(beginning) })) }
-    }
-
-    /// Judges a record by its tick.
-    pub(crate) fn judge(&self, id: StreamId, read: Read, meta: RecordMeta, rows: &mut Vec<Row>) -> Decoded {
-        let parsed = match read.parsed {
+        let Parsed { row, times } = match self.parse(stream, key, value, pos) {
             Ok(parsed) => parsed,
-            Err(refused) => {
-                let ts = refused.ts;
-                rows.push(Row::Rejected(refused));
-                return Decoded { ts, rejected: true, late: false };
+            Err(reason) => {
+                // Parsing what is too long or too deep once more is what the limits are there to avoid.
+                let whole = !reason.starts_with(TOO);
+                let times = if whole { fields::readable_times(raw) } else { Times::default() };
+                bind(times);
+                rows.push(Row::Rejected(refuse(times.ts, reason)));
+                return Decoded { ts: times.ts, rejected: true, late: false };
             }
         };
-        let (stream, ts) = (stream(id), parsed.ts);
-        let age = ts.filter(|_| stream.happened).map(|ts| meta.tick as i64 - ts);
-        let refuse = |reason: String| {
-            let payload = format!("{:?}", parsed.row);
-            Box::new(Refused {
-                pos: meta.pos,
-                ts,
-                reason: reason.into(),
-                payload: self::payload(payload.as_bytes()),
-            })
-        };
-        if meta.append_known
-            && let Some(age) = age
-            && age < -self.limits.future_ms
-        {
-            let reason = format!("implausible_future: ts is {} ms ahead of the tick {}", -age, meta.tick);
-            rows.push(Row::Rejected(refuse(reason)));
+        let (ts, Binding { tick, append_known }) = (times.ts, bind(times));
+        let age = ts.filter(|_| stream.happened).map_or(0, |ts| tick as i64 - ts);
+        if append_known && age < -self.limits.future_ms {
+            let reason = format!("implausible_future: `ts` is {} ms ahead of its tick {tick}", -age);
+            rows.push(Row::Rejected(refuse(ts, reason)));
             return Decoded { ts, rejected: true, late: false };
         }
-        let late = age.is_some_and(|age| age > self.limits.late_after_ms);
-        if stream.horizon
-            && let (Some(age), Some(horizon)) = (age, self.limits.horizon_ms)
-            && age > horizon
-        {
-            let reason =
-                format!("beyond_horizon: ts is {age} ms before the tick {}, more than {horizon}", meta.tick);
-            rows.push(Row::Late(refuse(reason)));
-            return Decoded { ts, rejected: false, late };
+        let late = age > self.limits.late_after_ms;
+        match self.limits.horizon_ms {
+            Some(horizon) if stream.horizon && age > horizon => {
+                let reason =
+                    format!("beyond_horizon: `ts` is {age} ms before its tick {tick}, more than {horizon}");
+                rows.push(Row::Late(refuse(ts, reason)));
+            }
+            _ => rows.push(row),
         }
-        rows.push(parsed.row);
         Decoded { ts, rejected: false, late }
+    }
+
+    fn parse(
+        &mut self,
+        stream: &Stream,
+        key: Option<&[u8]>,
+        value: Option<&[u8]>,
+        pos: LogPos,
+    ) -> Result<Parsed, Reason> {
+        match value {
+            Some(value) if !(key.is_some() && value.trim_ascii() == b"null") => {
+                check_size(value, self.limits.max_record_bytes)?;
+                (stream.parse)(&mut self.interner, value, pos)
+            }
+            _ => reference::deleted(&mut self.interner, stream.id, key, pos),
+        }
     }
 }
 
@@ -246,10 +238,7 @@ impl Decoder {
 /// # Errors
 /// The reason for which it would be refused.
 pub fn check(id: StreamId, value: &[u8]) -> Result<String, String> {
-    let limits = Limits::default();
-    if value.len() > limits.max_record_bytes {
-        return Err(too_long(limits.max_record_bytes));
-    }
+    check_size(value, Limits::default().max_record_bytes)?;
     let names = Arc::new(Names::new());
     let mut interner = Interner { names: Arc::clone(&names), seen: HashMap::default() };
     let pos = LogPos { stream: id, partition: 0, offset: 0 };
@@ -269,18 +258,60 @@ pub fn shipped() -> &'static [u8] {
     include_bytes!("../../defaults/reference.ndjson")
 }
 
-fn too_long(limit: usize) -> String {
-    format!("too_long: the record is longer than {limit} bytes")
+/// How the codes of oversized records begin.
+const TOO: &str = "too_";
+/// Deepest nesting of objects and lists; geometries need six.
+const DEPTH: usize = 64;
+/// Records up to this length are not looked through for their depth: it could not harm.
+const SHALLOW_BYTES: usize = 1024;
+
+/// Refuses what would take too much memory or, as unknown fields are skipped by recursion, too much stack.
+fn check_size(value: &[u8], limit: usize) -> Result<(), Reason> {
+    if value.len() > limit {
+        return Err(format!("{TOO}long: the record is longer than {limit} bytes"));
+    }
+    if value.len() > SHALLOW_BYTES && depth(value) > DEPTH {
+        return Err(format!("{TOO}deep: the record nests deeper than {DEPTH} levels"));
+    }
+    Ok(())
+}
+
+/// Deepest nesting of brackets and braces outside of strings.
+fn depth(value: &[u8]) -> usize {
+    let (mut now, mut deepest, mut bytes) = (0_usize, 0, value.iter());
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'[' | b'{' => {
+                now += 1;
+                deepest = deepest.max(now);
+            }
+            b']' | b'}' => now = now.saturating_sub(1),
+            b'"' => {
+                while let Some(byte) = bytes.next() {
+                    match byte {
+                        b'"' => break,
+                        b'\\' => drop(bytes.next()),
+                        _ => {}
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    deepest
 }
 
 /// The record as text: invalid UTF-8 replaced, cut at a character.
 fn payload(value: &[u8]) -> Arc<str> {
-    let cut = &value[..value.len().min(PAYLOAD_LIMIT)];
-    let mut text = String::from_utf8_lossy(cut).into_owned();
-    if text.len() > PAYLOAD_LIMIT {
-        // Each replacement is longer than what it replaces.
-        let end = (0..=PAYLOAD_LIMIT).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-        text.truncate(end);
+    let mut cut = &value[..value.len().min(PAYLOAD_LIMIT)];
+    if cut.len() < value.len()
+        && let Err(e) = std::str::from_utf8(cut)
+        && e.error_len().is_none()
+    {
+        cut = &cut[..e.valid_up_to()];
     }
+    let mut text = String::from_utf8_lossy(cut).into_owned();
+    // A replacement may be longer than what it replaces.
+    text.truncate(text.floor_char_boundary(PAYLOAD_LIMIT));
     text.into()
 }

@@ -2,16 +2,13 @@
 //!
 //! `vehicle_id`, `ts`, `lon`, `lat`, optional `speed` (km/h), `heading` (degrees clockwise from north), `working`, `crs`
 //! (`wgs84`, `cgcs2000`, `gcj02`, `bd09`), `mileage` (km), `satellites`. A fix within 0.001° of (0, 0) is implausible:
-//! that is what a device without a fix sends.
-
-use std::borrow::Cow;
+//! that is what a device without a fix sends. A heading may be any number of degrees, and becomes 0 ≤ h < 360.
 
 use model::{Fix, LogPos, Row, StreamId};
 use serde::Deserialize;
 
-use super::fields::{Field, Id, Kind, Number, Time, diagnose, optional, required, tenths, within};
-use super::{Interner, Parsed, Reason, Stream};
-use crate::crs::Crs;
+use super::fields::{Field, Id, Kind, Number, Text, Time, diagnose, optional, required, tenths, within};
+use super::{Interner, Parsed, Reason, Stream, Times, geometry};
 
 pub(super) const STREAM: Stream = Stream { id: StreamId::Positions, parse, horizon: true, happened: true };
 
@@ -45,7 +42,7 @@ struct Record<'a> {
     heading: Option<Number>,
     working: Option<bool>,
     #[serde(borrow)]
-    crs: Option<Cow<'a, str>>,
+    crs: Option<Text<'a>>,
     mileage: Option<Number>,
     satellites: Option<Number>,
     appended_at: Option<Time>,
@@ -58,13 +55,7 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
     if lon.abs() < ZERO && lat.abs() < ZERO {
         return Err(format!("implausible_zero: lon {lon}, lat {lat} is what a device without a fix sends"));
     }
-    let crs = match &record.crs {
-        None => Crs::Wgs84,
-        Some(name) => Crs::from_name(name).ok_or_else(|| {
-            format!("unknown_crs: `crs` is `{name}`, expected wgs84, cgcs2000, gcj02 or bd09")
-        })?,
-    };
-    let (lon, lat) = crs.to_wgs84(lon, lat);
+    let (lon, lat) = geometry::crs(record.crs.as_ref().map(|name| &*name.0))?.to_wgs84(lon, lat);
     let speed = record.speed.map(|speed| within("speed", speed.0, 0.0..=SPEED_LIMIT)).transpose()?;
     if let Some(mileage) = record.mileage {
         within("mileage", mileage.0, 0.0..=f64::MAX)?;
@@ -74,13 +65,20 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
     }
     let row = Row::Fix(Fix {
         pos,
-        vehicle: interner.intern(&record.vehicle_id.0),
+        vehicle: interner.intern(record.vehicle_id.as_str()),
         ts: record.ts.0,
         lon: tenths(lon),
         lat: tenths(lat),
         speed: speed.map(|speed| speed as f32),
-        heading: record.heading.map(|heading| heading.0.rem_euclid(360.0) as f32),
+        heading: record.heading.map(|heading| normalised(heading.0)),
         working: record.working,
     });
-    Ok(Parsed { row, ts: Some(record.ts.0), appended_at: record.appended_at.map(|time| time.0) })
+    let times = Times { ts: Some(record.ts.0), appended_at: record.appended_at.map(|time| time.0) };
+    Ok(Parsed { row, times })
+}
+
+/// Degrees in `[0, 360)`: rounding alone can lead to 360 too.
+fn normalised(heading: f64) -> f32 {
+    let heading = heading.rem_euclid(360.0) as f32;
+    if heading < 360.0 { heading } else { 0.0 }
 }

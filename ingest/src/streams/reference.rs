@@ -1,7 +1,8 @@
 //! `reference`: districts, sensors, vehicles, rules …, keyed by `kind/id`.
 //!
 //! `kind`, `id`, optional `ts` (when it takes effect), and that kind's fields, of which the ones that views compute
-//! with are checked here; geometries are looked through for coordinates out of range. A record without a value deletes
+//! with are checked here; geometries are looked through for coordinates out of range, and converted where `crs` says that
+//! they come from a map vendor. A record without a value deletes
 //! what its key names; where records have no key (files, HTTP) `{"kind", "id", "deleted": true}` says the same. Rules are
 //! documented in `docs/rules.md`.
 
@@ -10,10 +11,11 @@ use std::sync::Arc;
 use model::reference::{CalendarRef, Condition, RuleRef, SensorRef, Severity, VehicleRef};
 use model::{Kind, LogPos, RefBody, RefRecord, Row, StreamId, Sym, Typed};
 use serde::Deserialize;
-use serde_json::{Map, Value as Json};
+use serde_json::Value as Json;
 
-use super::fields::{self, Field, Id, Time, diagnose, optional, required, short};
-use super::{Interner, Parsed, Reason, Stream};
+use super::fields::{self, Field, Id, Object, Time, diagnose, optional, required, short};
+use super::{Interner, Parsed, Reason, Stream, Times, geometry};
+use crate::crs::Crs;
 
 /// `ts` says when a record takes effect: it may lie ahead, and it is never late.
 pub(super) const STREAM: Stream = Stream { id: StreamId::Reference, parse, horizon: false, happened: false };
@@ -26,10 +28,8 @@ const FIELDS: &[Field] = &[
     optional("appended_at", fields::Kind::Time),
 ];
 
-type Object = Map<String, Json>;
-
 fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, Reason> {
-    let object = fields::object(value)?;
+    let mut object = fields::object(value)?;
     let wrong = || diagnose(value, FIELDS, &"the record cannot be decoded");
     let time = |name: &str| match object.get(name) {
         None | Some(Json::Null) => Ok(None),
@@ -40,7 +40,7 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
         let known: Vec<&str> = Kind::ALL.iter().map(|kind| kind.name()).collect();
         format!("unknown_kind: `kind` is `{name}`, expected one of {}", known.join(", "))
     })?;
-    let id = object.get("id").and_then(|id| Id::deserialize(id).ok()).ok_or_else(wrong)?;
+    let id = object.get("id").and_then(|id| Id::deserialize(id).ok()).ok_or_else(wrong)?.as_str().to_owned();
     let (ts, appended_at) = (time("ts")?, time("appended_at")?);
     let deleted = match object.get("deleted") {
         None | Some(Json::Null) => false,
@@ -56,14 +56,19 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
             Kind::Calendar => Typed::Calendar(calendar(&object)?),
             _ => Typed::Other,
         };
-        if let Some(geometry) = object.get("geometry") {
-            check_geometry(geometry)?;
-        }
-        Some(Arc::new(RefBody { json: one_line(value, &object), typed }))
+        geometry::check(&object)?;
+        let json = match geometry::crs(text(&object, "crs")?)? {
+            Crs::Wgs84 => one_line(value, &object),
+            crs => {
+                geometry::to_wgs84(&mut object, crs);
+                Json::Object(object).to_string().into()
+            }
+        };
+        Some(Arc::new(RefBody { json, typed }))
     };
-    let id = interner.intern(&id.0);
+    let id = interner.intern(&id);
     let row = Row::Reference(Box::new(RefRecord { pos, kind, id, ts, body }));
-    Ok(Parsed { row, ts, appended_at })
+    Ok(Parsed { row, times: Times { ts, appended_at } })
 }
 
 /// A record without a value: deletes what its key names.
@@ -84,7 +89,7 @@ pub(super) fn deleted(
         .ok_or_else(|| format!("unknown_kind: the key of a deletion is `{key}`, expected kind/id"))?;
     let row =
         Row::Reference(Box::new(RefRecord { pos, kind, id: interner.intern(id), ts: None, body: None }));
-    Ok(Parsed { row, ts: None, appended_at: None })
+    Ok(Parsed { row, times: Times::default() })
 }
 
 /// The record as one line of JSON: as it came, if it is one line already.
@@ -107,7 +112,7 @@ fn name(interner: &mut Interner, object: &Object, field: &str) -> Result<Sym, Re
     match object.get(field) {
         None | Some(Json::Null) => Ok(Sym::EMPTY),
         Some(value) => match Id::deserialize(value) {
-            Ok(id) => Ok(interner.intern(&id.0)),
+            Ok(id) => Ok(interner.intern(id.as_str())),
             Err(_) => Err(format!("wrong_type: `{field}` is {}, expected an identifier", short(value))),
         },
     }
@@ -130,7 +135,6 @@ fn sensor(interner: &mut Interner, object: &Object) -> Result<SensorRef, Reason>
     {
         return Err(format!("out_of_range: `heartbeat_s` is {heartbeat}, expected 0.001 to a year"));
     }
-    check_place(object)?;
     Ok(SensorRef {
         kind: name(interner, object, "sensor_kind")?,
         district: name(interner, object, "district")?,
@@ -146,7 +150,11 @@ fn rule(interner: &mut Interner, object: &Object) -> Result<RuleRef, Reason> {
     let invalid = |what: String| format!("invalid_rule: {what}");
     let (above, below) = (number(object, "above")?, number(object, "below")?);
     let clear = number(object, "clear")?;
-    let condition = match (above, below, object.get("offline")) {
+    let offline = object.get("offline").filter(|offline| !offline.is_null());
+    if clear.is_some() && offline.is_some() {
+        return Err(invalid("`clear` means nothing in an offline rule".into()));
+    }
+    let condition = match (above, below, offline) {
         (Some(raise), None, None) => {
             let clear = clear.unwrap_or(raise);
             if clear > raise {
@@ -166,7 +174,8 @@ fn rule(interner: &mut Interner, object: &Object) -> Result<RuleRef, Reason> {
             Condition::Below { raise, clear }
         }
         (None, None, Some(Json::Object(offline))) => {
-            let heartbeats = number(offline, "heartbeats")?.unwrap_or(0.0);
+            let heartbeats =
+                number(offline, "heartbeats")?.ok_or("missing_field: `offline.heartbeats` is missing")?;
             if !(1.0..=1000.0).contains(&heartbeats) {
                 return Err(invalid(format!("`offline.heartbeats` is {heartbeats}, expected 1 to 1000")));
             }
@@ -244,38 +253,8 @@ fn calendar(object: &Object) -> Result<CalendarRef, Reason> {
 
 /// Minutes since midnight of `HH:MM`, up to 24:00.
 fn minute_of_day(text: &str) -> Option<u16> {
-    let (hours, minutes) = text.split_once(':')?;
-    let (hours, minutes): (u16, u16) = (hours.parse().ok()?, minutes.parse().ok()?);
+    let &[h1, h2, b':', m1, m2] = text.as_bytes() else { return None };
+    let digit = |byte: u8| byte.is_ascii_digit().then(|| u16::from(byte - b'0'));
+    let (hours, minutes) = (digit(h1)? * 10 + digit(h2)?, digit(m1)? * 10 + digit(m2)?);
     (minutes < 60).then_some(hours * 60 + minutes).filter(|minute| *minute <= 24 * 60)
-}
-
-fn check_place(object: &Object) -> Result<(), Reason> {
-    for (name, limit) in [("lon", 180.0), ("lat", 90.0)] {
-        if let Some(degrees) = number(object, name)? {
-            fields::within(name, degrees, -limit..=limit)?;
-        }
-    }
-    Ok(())
-}
-
-/// Looks through a GeoJSON geometry: its type is known, and its coordinates are pairs of degrees in range.
-fn check_geometry(geometry: &Json) -> Result<(), Reason> {
-    const TYPES: [&str; 6] =
-        ["Point", "MultiPoint", "LineString", "MultiLineString", "Polygon", "MultiPolygon"];
-    let name = geometry.get("type").and_then(Json::as_str).unwrap_or("");
-    if !TYPES.contains(&name) {
-        return Err(format!("invalid_geometry: the type is `{name}`, expected one of {}", TYPES.join(", ")));
-    }
-    fn look(coordinates: &Json, depth: usize) -> Result<(), Reason> {
-        let wrong = || format!("invalid_geometry: {} is not a position", short(coordinates));
-        let list = coordinates.as_array().filter(|list| !list.is_empty() && depth > 0).ok_or_else(wrong)?;
-        if list[0].is_array() {
-            return list.iter().try_for_each(|inner| look(inner, depth - 1));
-        }
-        let degrees = |i: usize| list.get(i).and_then(Json::as_f64).ok_or_else(wrong);
-        fields::within("lon", degrees(0)?, -180.0..=180.0)?;
-        fields::within("lat", degrees(1)?, -90.0..=90.0)?;
-        Ok(())
-    }
-    look(geometry.get("coordinates").unwrap_or(&Json::Null), 4)
 }

@@ -5,8 +5,8 @@
 use model::{LogPos, Quality, Reading, Row, StreamId};
 use serde::Deserialize;
 
-use super::fields::{Field, Id, Kind, Number, Time, diagnose, optional, required, within};
-use super::{Interner, Parsed, Reason, Stream};
+use super::fields::{Field, Id, Kind, Number, Text, Time, diagnose, optional, required, within};
+use super::{Interner, Parsed, Reason, Stream, Times};
 
 pub(super) const STREAM: Stream = Stream { id: StreamId::Telemetry, parse, horizon: true, happened: true };
 
@@ -30,13 +30,14 @@ struct Record<'a> {
     #[serde(borrow)]
     metric: Id<'a>,
     value: Number,
-    quality: Option<&'a str>,
+    #[serde(borrow)]
+    quality: Option<Text<'a>>,
     appended_at: Option<Time>,
 }
 
 fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, Reason> {
     let record: Record<'_> = sonic_rs::from_slice(value).map_err(|e| diagnose(value, FIELDS, &e))?;
-    let quality = match record.quality {
+    let quality = match record.quality.as_ref().map(|quality| &*quality.0) {
         None | Some("good") => Quality::Good,
         Some("suspect") => Quality::Suspect,
         Some("bad") => Quality::Bad,
@@ -44,13 +45,15 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
             return Err(format!("out_of_range: `quality` is `{other}`, expected good, suspect or bad"));
         }
     };
+    let value = within("value", record.value.0, -VALUE_LIMIT..=VALUE_LIMIT)?;
     let row = Row::Reading(Reading {
         pos,
-        sensor: interner.intern(&record.sensor_id.0),
-        metric: interner.intern(&record.metric.0),
+        sensor: interner.intern(record.sensor_id.as_str()),
+        metric: interner.intern(record.metric.as_str()),
         ts: record.ts.0,
-        value: within("value", record.value.0, -VALUE_LIMIT..=VALUE_LIMIT)?,
+        value,
         quality,
     });
-    Ok(Parsed { row, ts: Some(record.ts.0), appended_at: record.appended_at.map(|time| time.0) })
+    let times = Times { ts: Some(record.ts.0), appended_at: record.appended_at.map(|time| time.0) };
+    Ok(Parsed { row, times })
 }

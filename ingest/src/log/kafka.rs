@@ -1,0 +1,421 @@
+//! Apache Kafka as the log.
+//!
+//! **Mechanism.** One consumer per reader, assigned to its partitions at given offsets: no group, no commits, no
+//! rebalance; the offsets are ours (the clock log). It reads committed records only. Appends go through one idempotent
+//! producer and wait for every acknowledgement. A fenced writer is a transactional producer: a newer one of the same
+//! name makes the broker refuse the older.
+//!
+//! **State.** librdkafka's bounded queues.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use model::{Error, Result};
+use parking_lot::{Condvar, Mutex};
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Message};
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+use rdkafka::{ClientConfig, ClientContext, Offset, TopicPartitionList};
+
+use super::{FencedWriter, Log, NewRecord, Reader, Record, Source};
+
+/// How long a request to the brokers may take.
+const REQUEST: Duration = Duration::from_secs(20);
+/// How long a produced record may wait for its acknowledgement.
+const DELIVERY: Duration = Duration::from_secs(60);
+
+/// A Kafka cluster.
+pub struct KafkaLog {
+    config: ClientConfig,
+    producer: ThreadedProducer<Deliveries>,
+    /// For metadata and watermarks.
+    client: BaseConsumer,
+}
+
+/// Whose fault a Kafka error is, and whether to try again: decided here and nowhere else.
+fn failed(what: impl Into<String>, e: KafkaError) -> Error {
+    let code = e.rdkafka_error_code();
+    let error = match code {
+        Some(
+            RDKafkaErrorCode::Fenced
+            | RDKafkaErrorCode::InvalidProducerEpoch
+            | RDKafkaErrorCode::ProducerFenced,
+        ) => Error::refused(format!("fenced: {}, a newer writer has taken over", what.into())),
+        Some(RDKafkaErrorCode::UnknownTopic | RDKafkaErrorCode::UnknownTopicOrPartition) => {
+            Error::user(format!("kafka: {}", what.into()))
+        }
+        Some(
+            RDKafkaErrorCode::Authentication
+            | RDKafkaErrorCode::TopicAuthorizationFailed
+            | RDKafkaErrorCode::ClusterAuthorizationFailed
+            | RDKafkaErrorCode::UnsupportedFeature,
+        ) => Error::refused(format!("kafka: {}", what.into())),
+        _ => Error::external(format!("kafka: {}", what.into())),
+    };
+    error.caused_by(e)
+}
+
+/// Where each record of a batch went.
+type Places = Arc<Mutex<Vec<Option<std::result::Result<(u16, u64), KafkaError>>>>>;
+
+struct Deliveries;
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = Box<(Places, usize)>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, opaque: Self::DeliveryOpaque) {
+        let (places, index) = *opaque;
+        places.lock()[index] = Some(match result {
+            Ok(message) => Ok((message.partition() as u16, message.offset() as u64)),
+            Err((e, _)) => Err(e.clone()),
+        });
+    }
+}
+
+impl KafkaLog {
+    /// A log on the cluster at `brokers` (host:port, comma separated); `settings` go to librdkafka as they are.
+    ///
+    /// # Errors
+    /// When a setting is wrong or no broker answers.
+    pub fn connect(brokers: &str, settings: &BTreeMap<String, String>) -> Result<KafkaLog> {
+        let mut config = ClientConfig::new();
+        config.set("bootstrap.servers", brokers).set("client.id", "chengmai");
+        for (key, value) in settings {
+            config.set(key, value);
+        }
+        let wrong = |e| Error::user("kafka: a client setting is wrong").caused_by(e);
+        let producer = config
+            .clone()
+            .set("enable.idempotence", "true")
+            .set("acks", "all")
+            // The same key goes to the same partition whatever client produces it.
+            .set("partitioner", "murmur2_random")
+            .set("linger.ms", "2")
+            .set("message.max.bytes", "2097152")
+            .set("message.timeout.ms", DELIVERY.as_millis().to_string())
+            .create_with_context(Deliveries)
+            .map_err(wrong)?;
+        let client: BaseConsumer = config.clone().set("group.id", "chengmai").create().map_err(wrong)?;
+        client
+            .fetch_metadata(None, REQUEST)
+            .map_err(|e| failed(format!("no broker answers at {brokers}"), e))?;
+        Ok(KafkaLog { config, producer, client })
+    }
+
+    fn partitions(&self, topic: &str) -> Result<u16> {
+        let metadata = self
+            .client
+            .fetch_metadata(Some(topic), REQUEST)
+            .map_err(|e| failed(format!("topic `{topic}`"), e))?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        Ok(found.filter(|found| found.error().is_none()).map_or(0, |found| found.partitions().len() as u16))
+    }
+
+    fn offsets(&self, topic: &str) -> Result<Vec<(u64, u64)>> {
+        let n = self.partitions(topic)?;
+        if n == 0 {
+            return Err(Error::user(format!("kafka: there is no topic `{topic}`")));
+        }
+        let offsets = |partition| {
+            let (low, high) = self
+                .client
+                .fetch_watermarks(topic, i32::from(partition), REQUEST)
+                .map_err(|e| failed(format!("offsets of `{topic}`"), e))?;
+            Ok((low.max(0) as u64, high.max(0) as u64))
+        };
+        (0..n).map(offsets).collect()
+    }
+
+    fn admin(&self) -> Result<AdminClient<DefaultClientContext>> {
+        self.config.create().map_err(|e| failed("an admin client", e))
+    }
+}
+
+/// Queues records and waits until all are acknowledged.
+fn produce(
+    producer: &ThreadedProducer<Deliveries>,
+    topic: &str,
+    partition: Option<i32>,
+    records: &[NewRecord],
+) -> Result<Places> {
+    let places: Places = Arc::new(Mutex::new(vec![None; records.len()]));
+    for (index, record) in records.iter().enumerate() {
+        let mut next: BaseRecord<'_, [u8], [u8], _> =
+            BaseRecord::with_opaque_to(topic, Box::new((Arc::clone(&places), index)));
+        if let Some(key) = &record.key {
+            next = next.key(key);
+        }
+        if let Some(value) = &record.value {
+            next = next.payload(value);
+        }
+        if let Some(partition) = partition {
+            next = next.partition(partition);
+        }
+        // A full queue empties as acknowledgements come in.
+        while let Err((e, unsent)) = producer.send(next) {
+            if e.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
+                return Err(failed(format!("append to `{topic}`"), e));
+            }
+            producer.flush(REQUEST).map_err(|e| failed(format!("append to `{topic}`"), e))?;
+            next = unsent;
+        }
+    }
+    producer.flush(DELIVERY).map_err(|e| failed(format!("append to `{topic}`"), e))?;
+    Ok(places)
+}
+
+fn collect(places: &Places, topic: &str) -> Result<Vec<(u16, u64)>> {
+    let mut places = places.lock();
+    let place = |place: Option<_>| match place {
+        Some(Ok(place)) => Ok(place),
+        Some(Err(e)) => Err(failed(format!("append to `{topic}`"), e)),
+        None => Err(Error::external(format!("kafka: append to `{topic}` was not acknowledged"))),
+    };
+    places.drain(..).map(place).collect()
+}
+
+impl Log for KafkaLog {
+    fn ensure_topic(&self, topic: &str, partitions: u16, compacted: bool) -> Result<u16> {
+        let there = self.partitions(topic)?;
+        if there > 0 {
+            return Ok(there);
+        }
+        let mut wanted = NewTopic::new(topic, i32::from(partitions), TopicReplication::Fixed(-1));
+        if compacted {
+            wanted = wanted.set("cleanup.policy", "compact");
+        }
+        let options = AdminOptions::new().operation_timeout(Some(REQUEST));
+        let results = futures_executor::block_on(self.admin()?.create_topics([&wanted], &options))
+            .map_err(|e| failed(format!("topic `{topic}` cannot be made"), e))?;
+        for result in results {
+            match result {
+                Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+                Err((_, code)) => {
+                    return Err(failed(format!("topic `{topic}` cannot be made"), KafkaError::AdminOp(code)));
+                }
+            }
+        }
+        // A new topic takes a moment to get known to the brokers.
+        let deadline = Instant::now() + REQUEST;
+        loop {
+            let there = self.partitions(topic)?;
+            if there > 0 {
+                return Ok(there);
+            }
+            if Instant::now() > deadline {
+                return Err(Error::external(format!("kafka: topic `{topic}` was made but does not appear")));
+            }
+            std::thread::park_timeout(Duration::from_millis(50));
+        }
+    }
+
+    fn append(&self, topic: &str, records: Vec<NewRecord>) -> Result<Vec<(u16, u64)>> {
+        let places = produce(&self.producer, topic, None, &records)?;
+        collect(&places, topic)
+    }
+
+    fn reader(&self, sources: Vec<Source>) -> Result<Box<dyn Reader>> {
+        let consumer: BaseConsumer = self
+            .config
+            .clone()
+            .set("group.id", "chengmai")
+            .set("enable.auto.commit", "false")
+            .set("enable.partition.eof", "true")
+            .set("isolation.level", "read_committed")
+            .set("auto.offset.reset", "error")
+            .set("fetch.wait.max.ms", "20")
+            .set("queued.min.messages", "100000")
+            .create()
+            .map_err(|e| failed("a consumer", e))?;
+        let mut assignment = TopicPartitionList::new();
+        for source in &sources {
+            if source.partition >= self.partitions(&source.topic)? {
+                let text = format!("kafka: topic `{}` has no partition {}", source.topic, source.partition);
+                return Err(Error::user(text));
+            }
+            assignment
+                .add_partition_offset(
+                    &source.topic,
+                    i32::from(source.partition),
+                    Offset::Offset(source.from as i64),
+                )
+                .map_err(|e| failed("an assignment", e))?;
+        }
+        consumer.assign(&assignment).map_err(|e| failed("an assignment", e))?;
+        let consumer = Arc::new(consumer);
+        let arrived = Arc::new(Arrived::default());
+        let mut queues = Vec::with_capacity(sources.len());
+        for source in &sources {
+            let queue = consumer.split_partition_queue(&source.topic, i32::from(source.partition));
+            let mut queue =
+                queue.ok_or_else(|| Error::internal("kafka: an assigned partition has no queue"))?;
+            let signal = Arc::clone(&arrived);
+            queue.set_nonempty_callback(move || signal.set());
+            queues.push(queue);
+        }
+        let drained = vec![false; sources.len()];
+        Ok(Box::new(KafkaReader { consumer, queues, arrived, drained, turn: 0 }))
+    }
+
+    fn start_offsets(&self, topic: &str) -> Result<Vec<u64>> {
+        Ok(self.offsets(topic)?.into_iter().map(|(low, _)| low).collect())
+    }
+
+    fn end_offsets(&self, topic: &str) -> Result<Vec<u64>> {
+        Ok(self.offsets(topic)?.into_iter().map(|(_, high)| high).collect())
+    }
+
+    fn trim(&self, topic: &str, partition: u16, before: u64) -> Result<()> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topic, i32::from(partition), Offset::Offset(before as i64))
+            .map_err(|e| failed(format!("trim `{topic}`"), e))?;
+        let options = AdminOptions::new().operation_timeout(Some(REQUEST));
+        futures_executor::block_on(self.admin()?.delete_records(&list, &options))
+            .map_err(|e| failed(format!("trim `{topic}`"), e))?;
+        Ok(())
+    }
+
+    fn fenced_writer(&self, topic: &str, name: &str) -> Result<Box<dyn FencedWriter>> {
+        let producer: ThreadedProducer<Deliveries> = self
+            .config
+            .clone()
+            .set("transactional.id", format!("{topic}/{name}"))
+            .set("transaction.timeout.ms", "30000")
+            .set("message.timeout.ms", "30000")
+            .set("linger.ms", "0")
+            .create_with_context(Deliveries)
+            .map_err(|e| failed("a transactional producer", e))?;
+        producer
+            .init_transactions(REQUEST)
+            .map_err(|e| failed(format!("writer `{name}` of `{topic}`"), e))?;
+        Ok(Box::new(KafkaWriter { producer, topic: topic.to_owned() }))
+    }
+}
+
+struct KafkaWriter {
+    producer: ThreadedProducer<Deliveries>,
+    topic: String,
+}
+
+impl FencedWriter for KafkaWriter {
+    fn append(&mut self, records: Vec<NewRecord>) -> Result<u64> {
+        let what = || format!("transaction on `{}`", self.topic);
+        self.producer.begin_transaction().map_err(|e| failed(what(), e))?;
+        let written = produce(&self.producer, &self.topic, Some(0), &records)
+            .and_then(|places| collect(&places, &self.topic))
+            .and_then(|places| {
+                self.producer.commit_transaction(REQUEST).map_err(|e| failed(what(), e))?;
+                Ok(places)
+            });
+        match written {
+            Ok(places) => Ok(places.last().map_or(0, |(_, offset)| offset + 1)),
+            Err(e) => {
+                // Aborting may fail too, when we are fenced; the first error is the one that tells.
+                let _ = self.producer.abort_transaction(REQUEST);
+                Err(e)
+            }
+        }
+    }
+}
+
+/// Says that a queue has something.
+#[derive(Default)]
+struct Arrived {
+    is: Mutex<bool>,
+    changed: Condvar,
+}
+
+impl Arrived {
+    fn set(&self) {
+        *self.is.lock() = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits until something arrives or the time is over.
+    fn wait(&self, deadline: Instant) {
+        let mut is = self.is.lock();
+        while !*is {
+            if self.changed.wait_until(&mut is, deadline).timed_out() {
+                return;
+            }
+        }
+        *is = false;
+    }
+}
+
+/// A queue for each partition, since the end of a partition is told without its topic.
+struct KafkaReader {
+    consumer: Arc<BaseConsumer>,
+    queues: Vec<PartitionQueue<DefaultConsumerContext>>,
+    arrived: Arc<Arrived>,
+    drained: Vec<bool>,
+    /// Which source comes first at the next poll, so that none starves.
+    turn: usize,
+}
+
+impl KafkaReader {
+    fn read(&mut self, max: usize, out: &mut Vec<Record>) -> Result<()> {
+        let n = self.queues.len();
+        let share = max.div_ceil(n.max(1));
+        for step in 0..n {
+            let source = (self.turn + step) % n;
+            for _ in 0..share {
+                match self.queues[source].poll(Duration::ZERO) {
+                    None => break,
+                    Some(Ok(message)) => {
+                        self.drained[source] = false;
+                        out.push(Record {
+                            source,
+                            offset: message.offset() as u64,
+                            appended_at: message.timestamp().to_millis().unwrap_or(0),
+                            key: message.key().map(<[u8]>::to_vec),
+                            value: message.payload().map(<[u8]>::to_vec),
+                        });
+                    }
+                    Some(Err(KafkaError::PartitionEOF(_))) => self.drained[source] = true,
+                    Some(Err(e)) => return Err(unreadable(e)),
+                }
+            }
+        }
+        self.turn = (self.turn + 1) % n.max(1);
+        Ok(())
+    }
+}
+
+fn unreadable(e: KafkaError) -> Error {
+    match e.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+            Error::refused("kafka: what was wanted has been removed by retention").caused_by(e)
+        }
+        _ => failed("read", e),
+    }
+}
+
+impl Reader for KafkaReader {
+    fn poll(&mut self, max: usize, wait: Duration, out: &mut Vec<Record>) -> Result<usize> {
+        let (deadline, before) = (Instant::now() + wait, out.len());
+        loop {
+            // Errors of the client as a whole come here; messages don't.
+            match self.consumer.poll(Duration::ZERO) {
+                Some(Err(e)) if !matches!(e, KafkaError::PartitionEOF(_)) => return Err(unreadable(e)),
+                _ => {}
+            }
+            self.read(max, out)?;
+            if out.len() > before || Instant::now() >= deadline {
+                return Ok(out.len() - before);
+            }
+            self.arrived.wait(deadline);
+        }
+    }
+
+    fn drained(&self, source: usize) -> bool {
+        self.drained[source]
+    }
+}
