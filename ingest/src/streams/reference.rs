@@ -1,10 +1,9 @@
 //! `reference`: districts, sensors, vehicles, rules …, keyed by `kind/id`.
 //!
 //! `kind`, `id`, optional `ts` (when it takes effect), and that kind's fields, of which the ones that views compute
-//! with are checked here; geometries are looked through for coordinates out of range, and converted where `crs` says that
-//! they come from a map vendor. A record without a value deletes
-//! what its key names; where records have no key (files, HTTP) `{"kind", "id", "deleted": true}` says the same. Rules are
-//! documented in `docs/rules.md`.
+//! with are checked here. Geometries are looked through for coordinates out of range, and converted where `crs` says
+//! that they come from a map vendor. A record without a value deletes what its key names; where records have no key
+//! (files, HTTP) `{"kind": …, "id": …, "deleted": true}` says the same. Rules are documented in `docs/rules.md`.
 
 use std::sync::Arc;
 
