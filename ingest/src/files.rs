@@ -215,7 +215,7 @@ impl Source {
         })))
     }
 
-    /// Reads until a time is known, and one record beyond.
+    /// Reads up to and with the first record that holds a time.
     fn begin(&mut self, decoder: &mut Decoder) -> Result<()> {
         let mut row = Vec::with_capacity(1);
         while self.last.is_none()
