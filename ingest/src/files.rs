@@ -304,7 +304,9 @@ impl Binder<'_> {
         if self.rows.is_empty() {
             return Ok(());
         }
-        let rows = std::mem::replace(&mut self.rows, Vec::with_capacity(BATCH));
+        // The next tick is likely to be as large as this one: most are far smaller than a batch.
+        let next = Vec::with_capacity(self.rows.len().min(BATCH));
+        let rows = std::mem::replace(&mut self.rows, next);
         (self.feed)(Feed::Rows { tick: self.tick, rows })
     }
 
