@@ -1,7 +1,7 @@
 //! `chengmai`: the one binary. It reads the configuration and wires the parts; what the parts do is theirs.
 
+mod city;
 mod commands;
-#[allow(dead_code)]
 mod config;
 mod usage;
 
@@ -24,8 +24,27 @@ struct Cli {
 
 #[derive(Subcommand, Debug)]
 enum Command {
+    /// Everything embedded, a simulated Yan'an, and the screens
+    Demo(commands::serve::ConfigArgs),
+    /// The engine in production
+    Serve(commands::serve::ConfigArgs),
+    /// A reproducible city into the log, or into files
+    Simulate(commands::simulate::SimulateArgs),
     /// Run the engine over files: no broker, no ClickHouse, no network
     Replay(commands::replay::ReplayArgs),
+    /// NDJSON into the log
+    Load(commands::load::LoadArgs),
+    /// What is wrong with configuration, log, ClickHouse, screens
+    Check(commands::serve::ConfigArgs),
+    /// Create an access token
+    Token(commands::token::TokenArgs),
+    /// The embedded ClickHouse: started by this program itself
+    #[command(name = sinks::embedded::CHILD_COMMAND, hide = true)]
+    ClickHouseChild {
+        /// Passed through
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        rest: Vec<std::ffi::OsString>,
+    },
 }
 
 fn main() -> ExitCode {
@@ -38,7 +57,16 @@ fn main() -> ExitCode {
         }
     };
     let result = match &cli.command {
+        Command::Demo(args) => commands::serve::demo(args),
+        Command::Serve(args) => commands::serve::serve(args),
+        Command::Simulate(args) => commands::simulate::run(args),
         Command::Replay(args) => commands::replay::run(args),
+        Command::Load(args) => commands::load::run(args),
+        Command::Check(args) => commands::check::run(args),
+        Command::Token(args) => commands::token::run(args),
+        Command::ClickHouseChild { rest } => {
+            sinks::embedded::ChildArgs::parse(rest.clone()).and_then(|args| sinks::embedded::run_child(&args))
+        }
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,

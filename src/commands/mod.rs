@@ -1,3 +1,8 @@
 //! The commands, one file each.
 
+pub mod check;
+pub mod load;
 pub mod replay;
+pub mod serve;
+pub mod simulate;
+pub mod token;
