@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Runs the engine with everything embedded on a simulated city, and the screen against it in a real headless browser.
+# Usage: tests/e2e.sh CHENGMAI [SCREENSHOT]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+chengmai=$1
+screenshot=${2:-}
+
+work=$(mktemp -d)
+"$chengmai" demo --set "data.folder=$work/data" --set api.listen=127.0.0.1:0 --set engine.workers=2 \
+  >"$work/out" 2>"$work/err" &
+engine=$!
+trap 'kill "$engine" 2>/dev/null || true; wait "$engine" 2>/dev/null || true; rm -rf "$work"' EXIT
+
+# The address is printed once everything listens.
+for _ in $(seq 300); do
+  url=$(sed -n 's/^chengmai is at //p' "$work/out")
+  [ -n "$url" ] && break
+  kill -0 "$engine" 2>/dev/null || { echo "e2e: the engine ended:" >&2; cat "$work/err" >&2; exit 1; }
+  sleep 0.2
+done
+[ -n "${url:-}" ] || { echo "e2e: no address after 60 s" >&2; cat "$work/err" >&2; exit 1; }
+
+cd dashboards
+BASE_URL=${url%/} SCREENSHOT=$screenshot node e2e/command.mjs || { cat "$work/err" >&2; exit 1; }

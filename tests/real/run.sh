@@ -1,0 +1,14 @@
+#!/usr/bin/env bash
+# Replays the real data where they are and compares with the independent recomputation. Says so loudly where they are not.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+data=${CHENGMAI_REAL_DATA:-../shared/data}
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+status=0
+python3 tests/real/run.py "$1" "$data" "$work" || status=$?
+if [ "$status" -eq 77 ]; then
+  echo "SKIPPED: the real data are not at $data; nothing was compared" >&2
+  exit 0
+fi
+exit "$status"
