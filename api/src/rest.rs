@@ -246,9 +246,9 @@ async fn export_csv(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     guard::check(&shared, &headers, Scope::Read)?;
-    let name = file
-        .strip_suffix(".csv")
-        .ok_or_else(|| Problem::not_found(format!("`{file}` cannot be had; a view's name with .csv behind it can")))?;
+    let name = file.strip_suffix(".csv").ok_or_else(|| {
+        Problem::not_found(format!("`{file}` cannot be had; a view's name with .csv behind it can"))
+    })?;
     let (view, spec) = find(&shared, name)?;
     let question = Question::read(spec, &parameters)?;
     let (tick, rows) = question.answer(&shared, view)?;
