@@ -65,7 +65,7 @@ PROPERTIES
   fi
   java -Xmx512m -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$cache/libs/*" kafka.Kafka "$dir/server.properties" \
     >"$dir/broker.log" 2>&1 &
-  local broker=$!
+  broker=$!
   trap 'kill -9 "$broker" 2>/dev/null || true' EXIT
   # Until whoever started us closes our input, in whatever way it ends.
   cat >/dev/null

@@ -139,11 +139,14 @@ impl Api {
             .build()
             .map_err(|e| Error::internal("a runtime cannot be started").caused_by(e))?;
         let listen = config.listen;
-        let listener = runtime
-            .block_on(tokio::net::TcpListener::bind(listen))
-            .map_err(|e| Error::user(format!("api.listen {listen}: cannot listen there")).caused_by(e))?;
-        let address =
-            listener.local_addr().map_err(|e| Error::external("the listener has no address").caused_by(e))?;
+        let cannot = |e| Error::user(format!("api.listen {listen}: cannot listen there")).caused_by(e);
+        let listener = std::net::TcpListener::bind(listen).map_err(cannot)?;
+        listener.set_nonblocking(true).map_err(cannot)?;
+        let address = listener.local_addr().map_err(cannot)?;
+        let listener = {
+            let _context = runtime.enter();
+            tokio::net::TcpListener::from_std(listener).map_err(cannot)?
+        };
         let shared = Arc::new(Shared {
             store: Store::new(specs, names, config.history_ms, config.history_changes),
             config: ApiConfig { listen: address, ..config },
@@ -185,11 +188,17 @@ impl Api {
         Ok(())
     }
 
-    /// Stops listening; connections that are open are cut.
-    pub fn stop(mut self) {
+    /// Stops listening and cuts the connections that are open, as dropping it does.
+    pub fn stop(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Api {
+    fn drop(&mut self) {
         drop(self.stop.take());
         if let Some(runtime) = self.runtime.take() {
-            runtime.shutdown_timeout(Duration::from_secs(2));
+            runtime.shutdown_background();
         }
     }
 }

@@ -317,7 +317,12 @@ impl FencedWriter for KafkaWriter {
         match written {
             Ok(places) => Ok(places.last().map_or(0, |(_, offset)| offset + 1)),
             Err(e) => {
-                // Aborting may fail too, when we are fenced; the first error is the one that tells.
+                // A fatal error is for good: the client purges what it had, and that is what we hear of first.
+                if let Some((_, fatal)) = self.producer.client().fatal_error() {
+                    let text = format!("fenced: {}, a newer writer has taken over: {fatal}", what());
+                    return Err(Error::refused(text).caused_by(e));
+                }
+                // Aborting may fail too; the first error is the one that tells.
                 let _ = self.producer.abort_transaction(REQUEST);
                 Err(e)
             }
