@@ -1,12 +1,14 @@
 // The map as the answer: districts by a metric, the vehicles and alerts of this second above them.
 
 import { For, Show, createEffect, createMemo, createSignal, on, onCleanup, onMount } from 'solid-js';
+import type { AlertRow } from '../../live/types';
 import { boxOf } from '../../model/reference';
 import { METRICS, SEVERITIES, type Shape, alertQueue, isBad } from '../../model/select';
 import { alertText } from './alert-text';
 import { BaseMap, boxOfDistricts } from './base-map';
-import { UNKNOWN, gradient, ramp } from './colour';
-import { type Point, type Project, drawScene, lens, prepare, townsOf } from './draw';
+import { BESIDE, GROUND, UNKNOWN, gradient, ramp } from './colour';
+import { type Point, type Project, type Town, drawScene, lens, prepare, townsOf } from './draw';
+import { type Rect, around, best, inside, overlap, textWidth } from './placing';
 import { SeverityMark, ShapeMark } from './Marks';
 import { createDistrictValues } from './Ranking';
 import { type Screen, num } from './state';
@@ -17,6 +19,7 @@ const NOTES = 2;
 
 interface Placed extends Point {
   id: string;
+  text?: string;
 }
 
 const rem = () => Number.parseFloat(getComputedStyle(document.documentElement).fontSize);
@@ -29,7 +32,7 @@ export function MapPanel(props: { screen: Screen }) {
   const [drawable, setDrawable] = createSignal(true);
   const [lost, setLost] = createSignal(false);
   const [labels, setLabels] = createSignal<Placed[]>([]);
-  const [notes, setNotes] = createSignal<(Placed & { text: string; side: 'left' | 'right' })[]>([]);
+  const [notes, setNotes] = createSignal<Placed[]>([]);
   const [magnified, setMagnified] = createSignal(false);
 
   const districts = createMemo(() => frame()?.districts ?? []);
@@ -40,6 +43,8 @@ export function MapPanel(props: { screen: Screen }) {
   const greatest = () => Math.max(0, ...[...valueOf().values()].map((value) => value ?? 0));
   const colours = createMemo(() => {
     const most = greatest();
+    const chosen = scope();
+    if (chosen !== null) return new Map([...valueOf().keys()].map((id) => [id, id === chosen ? GROUND : BESIDE]));
     return new Map([...valueOf()].map(([id, value]) =>
       [id, value === null ? UNKNOWN : ramp(most > 0 ? value / most : 0, isBad(metric()))]));
   });
@@ -52,38 +57,80 @@ export function MapPanel(props: { screen: Screen }) {
     const unit = rem();
     const chosen = scope();
     const plain = (at: [number, number]): Point => (base as BaseMap).project(at);
-    const wanted = unit * 2.7;
+    const wanted = (town: Town) => unit * (2.1 + 1.7 * town.weight);
     const project: Project = lens(plain, towns(), wanted);
     const [a, b] = [plain([109, 36]), plain([109, 36.1])];
     const near = Math.min(1, Math.max(0, (Math.abs(a.y - b.y) / unit - 3) / 60));
-    setMagnified([...towns().values()].some((town) => {
-      const [c, d] = [plain(town.centre), plain([town.centre[0], town.centre[1] + town.reach])];
-      return Math.abs(c.y - d.y) < wanted;
-    }));
     const queue = alertQueue(shown.alerts ?? [], chosen);
     drawScene(ctx, {
       roads: roads(), vehicles: shown.vehicles ?? [], alerts: queue, sensors: shown.sensors, tick: shown.tick,
       size: unit * (0.3 + 0.28 * near), roadWidth: unit * (0.055 + 0.12 * near),
     }, project, canvas.clientWidth, canvas.clientHeight);
 
-    setLabels(districts().map(({ id, label }) => {
-      const p = plain(label);
-      const town = towns().get(id);
-      if (!town) return { id, x: p.x, y: p.y };
-      // A name never lies on its town.
+    const spots = new Map([...towns()].map(([id, town]) => {
       const c = plain(town.centre);
-      const edge = plain([town.centre[0], town.centre[1] + town.reach]);
-      const reach = Math.max(wanted, Math.abs(edge.y - c.y));
-      const clash = Math.abs(p.x - c.x) < reach + unit * 3.2 && Math.abs(p.y - c.y) < reach + unit * 1.6;
-      return clash ? { id, x: c.x, y: c.y - reach - unit * 1.7 } : { id, x: p.x, y: p.y };
+      const true_reach = Math.abs(plain([town.centre[0], town.centre[1] + town.reach]).y - c.y);
+      return [id, { c, true_reach, reach: Math.max(wanted(town), true_reach) }] as const;
     }));
-    setNotes(queue.filter((alert) => alert.severity === 'severe' && alert.state === 'open').slice(0, NOTES).flatMap((alert) => {
-      const at = shown.sensors.get(alert.target)?.at;
-      if (!at) return [];
+    setMagnified([...spots.values()].some((spot) => spot.reach > spot.true_reach));
+    placeTexts(queue, project, plain, spots, unit);
+  };
+
+  const placeTexts = (
+    queue: readonly AlertRow[], project: Project, plain: (at: [number, number]) => Point,
+    spots: ReadonlyMap<string, { c: Point; reach: number }>, unit: number,
+  ) => {
+    const taken: Rect[] = [...spots.values()].map(({ c, reach }) => around(c, reach * 1.8, reach * 1.8));
+    const named: Placed[] = [];
+    for (const { id, label, geometry } of districts()) {
+      // Room for three digits, whatever the value is now.
+      const [w, h] = [unit * (textWidth(placeName(id)) * 1.1 + 3), unit * 1.8];
+      const p = plain(label);
+      const middles: Point[] = [p];
+      const spot = spots.get(id);
+      if (spot) {
+        const { c, reach } = spot;
+        const [up, side] = [reach + unit * 0.9, reach + w / 2];
+        middles.push(
+          { x: c.x, y: c.y - up }, { x: c.x, y: c.y + up }, { x: c.x - side, y: c.y }, { x: c.x + side, y: c.y },
+          { x: c.x - side * 0.7, y: c.y - up * 0.8 }, { x: c.x + side * 0.7, y: c.y - up * 0.8 },
+          { x: c.x - side * 0.7, y: c.y + up * 0.8 }, { x: c.x + side * 0.7, y: c.y + up * 0.8 },
+        );
+      }
+      for (const [dx, dy] of [[0, -2.5], [0, 2.5], [-4, 0], [4, 0]] as const) middles.push({ x: p.x + dx * unit, y: p.y + dy * unit });
+      // A name outside its district names the wrong one.
+      const outside = (at: Rect) =>
+        inside(geometry, (base as BaseMap).unproject({ x: at.x + at.w / 2, y: at.y + at.h / 2 })) ? 0 : w * h * 2;
+      const found = best(middles.map((middle) => around(middle, w, h)), taken, outside);
+      if (!found) continue;
+      taken.push(found.at);
+      named.push({ id, x: found.at.x + w / 2, y: found.at.y + h / 2 });
+    }
+    setLabels(named);
+
+    const shown = frame();
+    const noted: Placed[] = [];
+    const [ground, texts] = [taken.slice(0, spots.size), taken.slice(spots.size)];
+    for (const alert of queue) {
+      if (noted.length === NOTES || alert.severity !== 'severe') break;
+      const at = shown?.sensors.get(alert.target)?.at;
+      if (!at || alert.state !== 'open') continue;
       const p = project(at, alert.district);
-      const side = p.x > canvas.clientWidth * 0.62 ? 'left' as const : 'right' as const;
-      return [{ id: alert.alert_id, x: p.x, y: p.y, side, text: alertText(props.screen, alert).what }];
-    }));
+      const text = alertText(props.screen, alert).what;
+      const [w, h] = [unit * Math.min(17, textWidth(text) * 0.95 + 1.3), unit * 1.7];
+      const [dx, dy] = [w / 2 + unit * 1.1, h / 2 + unit * 1.1];
+      const middles: Point[] = [
+        { x: p.x + dx, y: p.y }, { x: p.x - dx, y: p.y }, { x: p.x, y: p.y - dy }, { x: p.x, y: p.y + dy },
+        { x: p.x + dx, y: p.y - dy }, { x: p.x + dx, y: p.y + dy }, { x: p.x - dx, y: p.y - dy }, { x: p.x - dx, y: p.y + dy },
+      ];
+      const onTowns = (at: Rect) => ground.reduce((sum, town) => sum + overlap(at, town), 0) * 0.2;
+      const found = best(middles.map((middle) => around(middle, w, h)), texts, onTowns);
+      // A note that would cover a name is left to the list.
+      if (!found || texts.some((other) => overlap(found.at, other) > w * h * 0.1)) continue;
+      texts.push(found.at);
+      noted.push({ id: alert.alert_id, x: found.at.x + w / 2, y: found.at.y + h / 2, text });
+    }
+    setNotes(noted);
   };
 
   const fit = (animate: boolean) => {
@@ -159,13 +206,13 @@ export function MapPanel(props: { screen: Screen }) {
             }}
           </For>
           <For each={notes()}>
-            {(note) => <div class={`map-note ${note.side}`} style={{ left: `${note.x}px`, top: `${note.y}px` }}>{note.text}</div>}
+            {(note) => <div class="map-note" style={{ left: `${note.x}px`, top: `${note.y}px` }}>{note.text}</div>}
           </For>
         </div>
         <Show when={lost()}><div class="map-lost" role="status">{t('mapLost')}</div></Show>
       </Show>
       <div class="legend">
-        <div>
+        <div style={{ visibility: scope() === null ? 'visible' : 'hidden' }}>
           <span>{t(`metric.${metric()}`)}</span>
           <span>0</span>
           <i class="ramp" style={{ background: gradient(isBad(metric())) }} />

@@ -21,7 +21,8 @@ const STYLE: StyleSpecification = {
   layers: [
     {
       id: 'glow', type: 'line', source: 'districts',
-      paint: { 'line-color': '#2f93c4', 'line-width': 22, 'line-blur': 20, 'line-opacity': 0.5 },
+      layout: { 'line-join': 'round' },
+      paint: { 'line-color': '#2a86b8', 'line-width': 12, 'line-blur': 9, 'line-opacity': 0.6 },
     },
     {
       id: 'fill', type: 'fill', source: 'districts',
@@ -119,6 +120,11 @@ export class BaseMap {
 
   project(at: [number, number]): Point {
     return this.map.project(at);
+  }
+
+  unproject(p: Point): [number, number] {
+    const { lng, lat } = this.map.unproject([p.x, p.y]);
+    return [lng, lat];
   }
 
   setDistricts(districts: readonly District[]): void {

@@ -1,8 +1,11 @@
 // Colours of values on the map: dark to bright for more, dark to orange for more of what is bad.
 
 const GOOD = ['#15294c', '#1d4f7e', '#2a7ba6', '#45abc5'] as const;
-const BAD = ['#15294c', '#3b3a5a', '#8a4a4a', '#d9613f'] as const;
+const BAD = ['#16294b', '#3a3757', '#76444f', '#bd5639'] as const;
 export const UNKNOWN = '#132747';
+/** Inside a district the value stands back: its own ground, and that of the others. */
+export const GROUND = '#10233f';
+export const BESIDE = '#0b182c';
 
 type Rgb = [number, number, number];
 

@@ -178,6 +178,8 @@ export function prepare(canvas: HTMLCanvasElement): CanvasRenderingContext2D | n
 export interface Town {
   centre: [number, number];
   reach: number;
+  /** Share of the roads of the town that has the most, 0..1. */
+  weight: number;
 }
 
 export function townsOf(roads: readonly Road[]): Map<string, Town> {
@@ -188,27 +190,28 @@ export function townsOf(roads: readonly Road[]): Map<string, Town> {
     points.set(road.district, list);
   }
   const towns = new Map<string, Town>();
+  const most = Math.max(1, ...[...points.values()].map((list) => list.length));
   for (const [district, list] of points) {
     const middle = (i: 0 | 1) => (Math.min(...list.map((p) => p[i])) + Math.max(...list.map((p) => p[i]))) / 2;
     const centre: [number, number] = [middle(0), middle(1)];
     const squeeze = Math.cos((centre[1] * Math.PI) / 180);
     const reach = Math.max(...list.map((p) => Math.hypot((p[0] - centre[0]) * squeeze, p[1] - centre[1])), 1e-4);
-    towns.set(district, { centre, reach });
+    towns.set(district, { centre, reach, weight: list.length / most });
   }
   return towns;
 }
 
 /**
  * Magnifies towns that would be a speck: what lies within a town is drawn `factor` times as far from its middle, so
- * that it fills `wanted` px. The factor falls to 1 as the map comes closer. What lies outside stays where it is.
+ * that it reaches as far as `wanted` says, in px. The factor falls to 1 as the map comes closer. What lies outside stays where it is.
  */
-export function lens(plain: (at: [number, number]) => Point, towns: ReadonlyMap<string, Town>, wanted: number): Project {
+export function lens(plain: (at: [number, number]) => Point, towns: ReadonlyMap<string, Town>, wanted: (town: Town) => number): Project {
   const lenses = new Map<string, { centre: Point; factor: number; reach: number }>();
   for (const [district, town] of towns) {
     const centre = plain(town.centre);
     const edge = plain([town.centre[0], town.centre[1] + town.reach]);
     const reach = Math.hypot(edge.x - centre.x, edge.y - centre.y);
-    lenses.set(district, { centre, factor: Math.max(1, wanted / Math.max(reach, 0.01)), reach });
+    lenses.set(district, { centre, factor: Math.max(1, wanted(town) / Math.max(reach, 0.01)), reach });
   }
   return (at, district) => {
     const p = plain(at);
