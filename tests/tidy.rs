@@ -45,7 +45,12 @@ fn files(folder: &str, ending: &str) -> Vec<PathBuf> {
 fn dependencies(manifest: &str) -> BTreeSet<String> {
     let section = manifest.split("\n[").find(|section| section.starts_with("dependencies]")).unwrap_or("");
     let name = |line: &str| line.split(['.', ' ', '=']).next().unwrap_or("").to_owned();
-    section.lines().skip(1).filter(|line| !line.trim().is_empty() && !line.starts_with('#')).map(name).collect()
+    section
+        .lines()
+        .skip(1)
+        .filter(|line| !line.trim().is_empty() && !line.starts_with('#'))
+        .map(name)
+        .collect()
 }
 
 #[test]
@@ -53,8 +58,13 @@ fn dependencies_follow_the_arrows() {
     let ours: BTreeSet<&str> = CRATES.iter().map(|(name, ..)| *name).collect();
     for (name, may_know, own) in CRATES {
         let found = dependencies(&read(format!("{name}/Cargo.toml")));
-        let known: BTreeSet<&str> = found.iter().map(String::as_str).filter(|name| ours.contains(name)).collect();
-        assert_eq!(known, may_know.iter().copied().collect(), "{name} depends on other crates of ours than it may");
+        let known: BTreeSet<&str> =
+            found.iter().map(String::as_str).filter(|name| ours.contains(name)).collect();
+        assert_eq!(
+            known,
+            may_know.iter().copied().collect(),
+            "{name} depends on other crates of ours than it may"
+        );
         for (other, _, theirs) in CRATES.iter().filter(|(other, ..)| other != name) {
             for foreign in theirs.iter().filter(|foreign| found.contains(**foreign)) {
                 assert!(own.contains(foreign), "{name} depends on {foreign}, which only {other} may know");
@@ -98,7 +108,10 @@ fn every_view_is_listed_and_has_an_oracle() {
         }
         let text = fs::read_to_string(&path).unwrap();
         assert!(list.contains(&format!("    {name}::VIEW,")), "{name} is not in the list of views");
-        assert!(text.contains("mod oracle {") && text.contains("oracle: oracle::rows"), "{name} has no oracle");
+        assert!(
+            text.contains("mod oracle {") && text.contains("oracle: oracle::rows"),
+            "{name} has no oracle"
+        );
         assert!(text.contains(&format!("name: \"{name}\"")), "{name} publishes under another name");
         for part in ["**Meaning.**", "**State.**"] {
             assert!(text.contains(part), "{name}: its module doc has no {part}");
@@ -126,7 +139,11 @@ fn the_documents_name_every_part() {
         assert!(architecture.contains(&format!("`{part}/`")), "ARCHITECTURE.md does not name {part}/");
     }
     for spec in dataflow::specs() {
-        assert!(architecture.contains(&format!("`{}`", spec.name)), "ARCHITECTURE.md does not name view {}", spec.name);
+        assert!(
+            architecture.contains(&format!("`{}`", spec.name)),
+            "ARCHITECTURE.md does not name view {}",
+            spec.name
+        );
     }
     assert!(changelog.contains("## "), "CHANGELOG.md has no section");
     for readme in ["README.md", "README.zh.md"] {

@@ -26,8 +26,8 @@ pub struct ReplayArgs {
     #[arg(long)]
     input: PathBuf,
     /// Folder for <view>.ndjson; made if it is missing
-    #[arg(long)]
-    output: PathBuf,
+    #[arg(long, required_unless_present = "decode_only")]
+    output: Option<PathBuf>,
     /// Worker threads
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
@@ -40,6 +40,9 @@ pub struct ReplayArgs {
     /// Also write every change to <view>.changes.ndjson
     #[arg(long)]
     changes: bool,
+    /// Read and decode, keep no view: what the edge alone costs
+    #[arg(long, conflicts_with = "output")]
+    decode_only: bool,
 }
 
 /// Runs the command; prints one line of JSON on stdout.
@@ -51,36 +54,19 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
     if !args.input.is_dir() {
         return Err(Error::user(format!("--input {}: not a folder that can be read", args.input.display())));
     }
-    fs::create_dir_all(&args.output).map_err(|e| cannot_write(&args.output).caused_by(e))?;
     let started = Instant::now();
     let names = Arc::new(Names::new());
-    let settings = Settings { tick, ..Settings::default().keep_everything() };
-    let mut engine = Engine::start(&settings, usize::from(args.workers), &names)?;
-    let mut reader = Reader::new(args.changes.then_some(args.output.as_path()), &names)?;
-    let frames = engine.frames();
-    let reading = std::thread::Builder::new()
-        .name("frames".into())
-        .spawn(move || {
-            let read = frames.iter().try_for_each(|frame| reader.take(&frame));
-            // A reader that has given up must not stop the flow: what is left goes nowhere.
-            frames.iter().for_each(drop);
-            read.and_then(|()| reader.finish())
-        })
-        .map_err(|e| Error::internal("a thread cannot be started").caused_by(e))?;
     let bar = progress(files::input_bytes(&args.input));
     let options = files::ReplayOptions {
         tick,
         until: args.until,
         limits: Limits { horizon_ms: None, ..Limits::default() },
     };
-    let stats = files::replay(&args.input, &options, &names, &mut |feed| engine.feed(feed), &|bytes| {
-        bar.set_position(bytes)
-    })?;
-    engine.stop()?;
-    let views = reading.join().map_err(|_| Error::internal("the reader of frames panicked"))??;
-    for (spec, rows) in dataflow::specs().iter().zip(views) {
-        write_view(&args.output, spec, rows, &names)?;
-    }
+    let moved = |bytes| bar.set_position(bytes);
+    let stats = match &args.output {
+        Some(output) => replay(args, output, &options, &names, &moved)?,
+        None => files::replay(&args.input, &options, &names, &mut |feed| Ok(drop(feed)), &moved)?,
+    };
     bar.finish_and_clear();
     let seconds = started.elapsed().as_secs_f64();
     let report = serde_json::json!({
@@ -94,6 +80,37 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
     });
     crate::say(&report.to_string());
     Ok(())
+}
+
+/// Feeds the files to the dataflow and writes the views.
+fn replay(
+    args: &ReplayArgs,
+    output: &Path,
+    options: &files::ReplayOptions,
+    names: &Arc<Names>,
+    moved: &dyn Fn(u64),
+) -> Result<files::ReplayStats> {
+    fs::create_dir_all(output).map_err(|e| cannot_write(output).caused_by(e))?;
+    let settings = Settings { tick: options.tick, ..Settings::default().keep_everything() };
+    let mut engine = Engine::start(&settings, usize::from(args.workers), names)?;
+    let mut reader = Reader::new(args.changes.then_some(output), names)?;
+    let frames = engine.frames();
+    let reading = std::thread::Builder::new()
+        .name("frames".into())
+        .spawn(move || {
+            let read = frames.iter().try_for_each(|frame| reader.take(&frame));
+            // A reader that has given up must not stop the flow: what is left goes nowhere.
+            frames.iter().for_each(drop);
+            read.and_then(|()| reader.finish())
+        })
+        .map_err(|e| Error::internal("a thread cannot be started").caused_by(e))?;
+    let stats = files::replay(&args.input, options, names, &mut |feed| engine.feed(feed), moved)?;
+    engine.stop()?;
+    let views = reading.join().map_err(|_| Error::internal("the reader of frames panicked"))??;
+    for (spec, rows) in dataflow::specs().iter().zip(views) {
+        write_view(output, spec, rows, names)?;
+    }
+    Ok(stats)
 }
 
 /// A bar on stderr, shown only where a person looks.
@@ -198,46 +215,33 @@ fn write_view(folder: &Path, spec: &ViewSpec, rows: Rows, names: &Names) -> Resu
 mod rows {
     //! The rows of a view by key.
 
+    use foldhash::HashMap;
     use model::Value;
-
-    type Map = std::collections::BTreeMap<u64, Vec<Box<[Value]>>>;
 
     /// Rows of a view; the first `key` values of a row identify it.
     pub struct Rows {
         key: usize,
-        rows: Map,
-    }
-
-    fn hash(key: &[Value]) -> u64 {
-        use std::hash::{Hash, Hasher};
-        let mut hasher = std::hash::DefaultHasher::new();
-        key.hash(&mut hasher);
-        hasher.finish()
+        rows: HashMap<Box<[Value]>, Box<[Value]>>,
     }
 
     impl Rows {
         pub fn new(key: usize) -> Self {
-            Self { key, rows: Map::new() }
+            Self { key, rows: HashMap::default() }
         }
 
         pub fn upsert(&mut self, row: &[Value]) {
-            let key = &row[..self.key];
-            let bucket = self.rows.entry(hash(key)).or_default();
-            match bucket.iter_mut().find(|there| &there[..key.len()] == key) {
+            match self.rows.get_mut(&row[..self.key]) {
                 Some(there) => there.clone_from_slice(row),
-                None => bucket.push(row.into()),
+                None => drop(self.rows.insert(row[..self.key].into(), row.into())),
             }
         }
 
         pub fn delete(&mut self, row: &[Value]) {
-            let key = &row[..self.key];
-            if let Some(bucket) = self.rows.get_mut(&hash(key)) {
-                bucket.retain(|there| &there[..key.len()] != key);
-            }
+            self.rows.remove(&row[..self.key]);
         }
 
         pub fn into_rows(self) -> impl Iterator<Item = Box<[Value]>> {
-            self.rows.into_values().flatten()
+            self.rows.into_values()
         }
     }
 }
