@@ -1,19 +1,20 @@
-//! Cuts frames into cells of a fixed grid of ticks, so that a step written again after a crash is the same step.
+//! Cuts frames into cells of a fixed grid of ticks, and takes whole cells out in groups.
 //!
 //! **Meaning.** The grid has its lines at the multiples of its width; the cell that ends at line E holds the ticks in
 //! (E − width, E] and its `upper` is E + 1, exclusive like every `upper`. A cell is whole once a frame has come whose
 //! `upper` is at least the cell's: then no change can join it any more, whatever frames its changes came in.
+//! A group is a run of whole cells that are written together; where it may end is said by [`Cuts`](super::cuts::Cuts).
 //!
-//! **State.** The changes of cells that are not whole yet: at most one width of ticks plus the frame that was pushed.
+//! **State.** The changes of the cells that are not taken out yet: the open cell, and the frames that were pushed.
 
 use std::collections::BTreeMap;
 
 use model::{Changes, Error, Frame, Result, Tick, ViewSpec};
 
-/// A whole cell of the grid: the changes of every view in it.
+/// A run of whole cells.
 #[derive(Debug)]
-pub struct Cell {
-    /// First tick after the cell.
+pub struct Group {
+    /// First tick after the group.
     pub upper: Tick,
     /// Place of the view in the list of views, and its changes in order of tick; never empty.
     pub views: BTreeMap<usize, Changes>,
@@ -28,6 +29,7 @@ pub struct Grid {
     written: Vec<Tick>,
     open: BTreeMap<Tick, BTreeMap<usize, Changes>>,
     complete: Tick,
+    rows: usize,
 }
 
 impl Grid {
@@ -35,7 +37,7 @@ impl Grid {
     pub fn new(width_ms: u64, specs: &[ViewSpec], written: Vec<Tick>) -> Self {
         assert!(width_ms > 0 && written.len() == specs.len());
         let arities = specs.iter().map(|spec| spec.columns.len()).collect();
-        Self { width: width_ms, arities, written, open: BTreeMap::new(), complete: 0 }
+        Self { width: width_ms, arities, written, open: BTreeMap::new(), complete: 0, rows: 0 }
     }
 
     /// The `upper` of the cell that holds `tick`.
@@ -65,6 +67,7 @@ impl Grid {
             }
             for change in step.changes.iter() {
                 if change.tick >= self.written[view].max(self.complete) {
+                    self.rows += 1;
                     let (upper, arity) = (self.upper_of(change.tick), self.arities[view]);
                     let cell = self.open.entry(upper).or_default();
                     cell.entry(view).or_insert_with(|| Changes::new(arity)).push(
@@ -79,18 +82,41 @@ impl Grid {
         Ok(())
     }
 
-    /// Takes out the whole cells, in order. Afterwards everything before the answered tick is either in a cell that
-    /// was taken out or was written before: 0 when no cell is whole yet.
-    pub fn take_whole(&mut self) -> (Vec<Cell>, Tick) {
+    /// The `upper` of the last whole cell; 0 when there is none.
+    pub fn whole_upper(&self) -> Tick {
         // The last line E with E + 1 ≤ complete; the cell of tick 0 ends at line 0.
-        let Some(last) = self.complete.checked_sub(1) else {
-            return (Vec::new(), 0);
-        };
-        let upper = last / self.width * self.width + 1;
-        let rest = self.open.split_off(&(upper + 1));
-        let whole = std::mem::replace(&mut self.open, rest);
-        let cells = whole.into_iter().map(|(upper, views)| Cell { upper, views }).collect();
-        (cells, upper)
+        self.complete.checked_sub(1).map_or(0, |last| last / self.width * self.width + 1)
+    }
+
+    /// Number of changes that are not taken out yet.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Takes out the next whole cells: up to the end at `most`, and no more than the one that brings the group to
+    /// `rows` changes. Cells before must have been taken out; `most` must be a whole cell's `upper`.
+    pub fn take(&mut self, most: Tick, rows: usize) -> Group {
+        assert!(most <= self.whole_upper());
+        let mut group = Group { upper: most, views: BTreeMap::new() };
+        let mut taken = 0;
+        while let Some(cell) = self.open.first_entry().filter(|cell| *cell.key() <= most) {
+            let (upper, views) = cell.remove_entry();
+            for (view, mut changes) in views {
+                taken += changes.len();
+                self.rows -= changes.len();
+                match group.views.get_mut(&view) {
+                    Some(before) => before.append(&mut changes),
+                    None => {
+                        group.views.insert(view, changes);
+                    }
+                }
+            }
+            if taken >= rows {
+                group.upper = upper;
+                break;
+            }
+        }
+        group
     }
 }
 
@@ -117,10 +143,17 @@ mod tests {
         Frame { lower, upper, tick: upper - 1, steps: vec![Step { view: ViewId(0), lower, upper, changes }] }
     }
 
+    /// Takes out every whole cell on its own.
     fn taken(grid: &mut Grid) -> (Vec<(Tick, Vec<Tick>)>, Tick) {
-        let (cells, upper) = grid.take_whole();
-        let ticks = |cell: &Cell| cell.views[&0].iter().map(|change| change.tick).collect();
-        (cells.iter().map(|cell| (cell.upper, ticks(cell))).collect(), upper)
+        let whole = grid.whole_upper();
+        let mut cells = Vec::new();
+        loop {
+            let group = grid.take(whole, 1);
+            let Some(changes) = group.views.get(&0) else {
+                return (cells, whole);
+            };
+            cells.push((group.upper, changes.iter().map(|change| change.tick).collect()));
+        }
     }
 
     #[test]
@@ -172,5 +205,19 @@ mod tests {
         assert_eq!(taken(&mut grid).0, [(1001, vec![200, 800, 900])]);
         let error = grid.push(&frame(1201, 1401, &[])).unwrap_err();
         assert_eq!(error.to_string(), "the frames of the ticks 1001 to 1200 are missing");
+    }
+
+    #[test]
+    fn a_group_ends_with_the_cell_that_fills_it() {
+        let mut grid = Grid::new(1000, &[SPEC], vec![0]);
+        grid.push(&frame(0, 9001, &[200, 1200, 1400, 3000, 8000])).unwrap();
+        let mut take = |most, rows| {
+            let group = grid.take(most, rows);
+            (group.upper, group.views.values().map(Changes::len).sum::<usize>())
+        };
+        assert_eq!(take(9001, 2), (2001, 3));
+        assert_eq!(take(7001, 2), (7001, 1));
+        assert_eq!(take(9001, 2), (9001, 1));
+        assert_eq!(grid.rows(), 0);
     }
 }

@@ -4,16 +4,17 @@
 //! the live protocol saw at T, for every T before the view's `upper` in `sink_progress`. [`schema`] says how.
 //!
 //! **Mechanism.** Frames go through a bounded queue to one thread of the sink's own. There they are cut into cells of a
-//! fixed grid of ticks (`grid`); each whole cell becomes, for each view that changed, an insert with the token
-//! `view:upper` (`encode`, `writer`), and when a group of cells is stored, `sink_progress` says so. A cell that is
-//! written again after a crash is the same cell with the same token, and ClickHouse stores it once. What
+//! fixed grid of ticks (`grid`). Whole cells are written in groups, live one by one (`cuts`): for each view that changed
+//! an insert with the token `view:upper` (`encode`, `writer`), and when a group is stored, `sink_progress` says so. A
+//! group that is written again after a crash is the same group with the same tokens, and ClickHouse stores it once. What
 //! `sink_progress` names is skipped when the flow feeds everything again after a restart. Failures that may pass are
 //! tried again for as long as it takes, which fills the queue and so holds back whoever sends; failures that can't
 //! pass stop the sink, and its [`Status`] and every later `send` say why.
 //!
-//! **State.** The queue (a number of frames), the open cell, and one group of encoded inserts (`writer::GROUP_BYTES`).
-//! In ClickHouse: see [`schema`].
+//! **State.** The queue (a number of frames), the cells that are not whole, and one group of encoded inserts
+//! (`writer::GROUP_ROWS`, more only when one tick has more). In ClickHouse: see [`schema`].
 
+mod cuts;
 mod encode;
 pub(crate) mod fault;
 mod grid;
@@ -68,7 +69,7 @@ impl Default for ClickHouseConfig {
             database: "chengmai".to_owned(),
             grid_ms: 1000,
             ttl_days: None,
-            queue_frames: 256,
+            queue_frames: 64,
             close_within: Duration::from_secs(10),
         }
     }

@@ -22,12 +22,14 @@ use std::fmt::Write as _;
 
 use model::{Column, Tick, Type, ViewSpec};
 
-/// How many of the last inserts ClickHouse remembers by their token, for each table. More than can be on their way
-/// when a program dies: see `writer`.
+/// How many of the last blocks ClickHouse remembers by their token, for each table: far more than one group has.
 pub const DEDUPLICATION_WINDOW: usize = 1000;
 
 /// The name of the progress table.
 pub const PROGRESS: &str = "sink_progress";
+
+/// The name of the table of groups, which only the sink reads.
+pub const GROUPS: &str = "sink_groups";
 
 /// Columns of `v_changes` that are not the view's.
 const CHANGE_COLUMNS: [&str; 2] = ["tick", "op"];
@@ -179,11 +181,17 @@ pub fn create_views(database: &str, spec: &ViewSpec) -> [String; 2] {
     [view(spec.name.to_owned(), ""), view(format!("{}_as_of", spec.name), "{at:Int64}")]
 }
 
-/// `CREATE TABLE` of the progress: every change of a view before `upper` (Unix ms) is in its table.
-pub fn create_progress(database: &str) -> String {
-    format!(
-        "CREATE TABLE IF NOT EXISTS {}.{PROGRESS} (`view` String, `upper` UInt64, `grid_ms` UInt64) \
-         ENGINE = ReplacingMergeTree(`upper`) ORDER BY `view`",
-        quoted(database)
-    )
+/// `CREATE TABLE` of the progress (every change of a view before `upper`, Unix ms, is in its table) and of the groups.
+pub fn create_progress(database: &str) -> [String; 2] {
+    let database = quoted(database);
+    [
+        format!(
+            "CREATE TABLE IF NOT EXISTS {database}.{PROGRESS} (`view` String, `upper` UInt64, `grid_ms` UInt64) \
+             ENGINE = ReplacingMergeTree(`upper`) ORDER BY `view`"
+        ),
+        format!(
+            "CREATE TABLE IF NOT EXISTS {database}.{GROUPS} (`lower` UInt64, `upper` UInt64) \
+             ENGINE = ReplacingMergeTree ORDER BY `lower`"
+        ),
+    ]
 }

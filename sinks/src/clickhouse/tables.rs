@@ -60,7 +60,9 @@ pub async fn ensure(
         )
         .await?;
     }
-    run(client, "making the progress table", &schema::create_progress(database)).await?;
+    for sql in schema::create_progress(database) {
+        run(client, "making the progress tables", &sql).await?;
+    }
     let before = stored_tables(client, database).await?;
     for spec in specs {
         let name = schema::changes_table(spec);
@@ -115,6 +117,23 @@ pub async fn progress(client: &Client, specs: &[ViewSpec], grid_ms: u64) -> Resu
             ))),
         })
         .collect()
+}
+
+/// The groups that were noted: `lower` and `upper`.
+///
+/// # Errors
+/// Those of the server.
+pub async fn groups(client: &Client) -> Result<Vec<(Tick, Tick)>> {
+    let sql = format!("SELECT DISTINCT lower, upper FROM {}", schema::GROUPS);
+    classify("reading the groups", client.query(&sql).fetch_all().await)
+}
+
+/// Forgets the groups, none of which is unfinished.
+///
+/// # Errors
+/// Those of the server.
+pub async fn forget_groups(client: &Client) -> Result<()> {
+    run(client, "emptying the table of groups", &format!("TRUNCATE TABLE {}", schema::GROUPS)).await
 }
 
 async fn run(client: &Client, what: &str, sql: &str) -> Result<()> {

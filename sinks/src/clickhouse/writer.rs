@@ -1,10 +1,11 @@
 //! The thread that writes: frames in, inserts out, progress last.
 //!
-//! Cells are written in groups. The inserts of a group go out several at a time, and `sink_progress` moves on only when
-//! all of them are acknowledged. So when the program dies, the inserts of one group at most have to be repeated, and a
-//! group is small enough that ClickHouse still remembers all its tokens.
+//! Whole cells are written in groups (`cuts`): live a group is one cell, behind it is as many as fit. For each view that
+//! changed a group is one insert, or a few when it is large. The inserts of a group go out several at a time, and
+//! `sink_progress` moves on only when all of them are acknowledged. So when the program dies, the inserts of one group
+//! at most have to be repeated, and ClickHouse remembers the tokens of many more.
 //!
-//! State: the open cell and one group.
+//! State: the cells that are not whole, and one group with its encoded rows.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -21,17 +22,15 @@ use tokio::runtime::Runtime;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::grid::{Cell, Grid};
+use super::cuts::{Cuts, End};
+use super::grid::{Grid, Group};
 use super::{ClickHouseConfig, Status, encode, fault, schema, tables, version};
 
-/// A group ends with the cell that brings it to this many inserts. A block that crosses a month counts twice in
-/// ClickHouse's memory of tokens, and an ordinary cell has far fewer inserts than the rest of that memory.
-const GROUP_INSERTS: usize = schema::DEDUPLICATION_WINDOW / 4;
-/// A group ends with the cell that brings it to this size, in bytes of encoded rows.
-const GROUP_BYTES: usize = 32 << 20;
+/// A group ends with the cell that brings it to this many changes.
+const GROUP_ROWS: usize = 50_000;
 /// Inserts on their way at the same time.
 const IN_FLIGHT: usize = 4;
-/// Most frames taken from the queue before their cells are written.
+/// Most frames taken from the queue before their cells are written, as long as they don't fill a group.
 const FRAMES_AT_ONCE: usize = 256;
 /// Most time to hand a body to the network.
 const SEND_WITHIN: Duration = Duration::from_secs(30);
@@ -59,6 +58,13 @@ struct Progress {
     grid_ms: u64,
 }
 
+/// One row of the table of groups.
+#[derive(Row, Serialize)]
+struct Noted {
+    lower: u64,
+    upper: u64,
+}
+
 /// Everything the thread has.
 pub(super) struct Writer {
     client: Client,
@@ -67,6 +73,7 @@ pub(super) struct Writer {
     names: Arc<Names>,
     grid_ms: u64,
     grid: Grid,
+    cuts: Cuts,
     written: Vec<Tick>,
     status: Arc<Mutex<Status>>,
     closing: watch::Receiver<Option<Instant>>,
@@ -88,12 +95,17 @@ impl Writer {
             .await?;
         let client = config.client();
         let written = tables::progress(&client, &specs, config.grid_ms).await?;
+        let cuts = Cuts::new(config.grid_ms, &written, tables::groups(&client).await?);
+        if cuts.nothing_tried() {
+            tables::forget_groups(&client).await?;
+        }
         status.lock().written_upper = lowest(&written);
         tracing::info!(url = %config.url, %version, written_upper = lowest(&written), "the ClickHouse sink is ready");
         Ok(Self {
             inserts: specs.iter().map(|spec| schema::insert(&config.database, spec)).collect(),
             grid: Grid::new(config.grid_ms, &specs, written.clone()),
             grid_ms: config.grid_ms,
+            cuts,
             client,
             specs,
             names,
@@ -107,14 +119,17 @@ impl Writer {
     pub(super) fn run(mut self, runtime: &Runtime, queue: &Receiver<Arc<Frame>>) -> Result<()> {
         while let Ok(frame) = queue.recv() {
             self.grid.push(&frame)?;
-            for frame in queue.try_iter().take(FRAMES_AT_ONCE - 1) {
+            for _ in 1..FRAMES_AT_ONCE {
+                if self.grid.rows() >= GROUP_ROWS {
+                    break;
+                }
+                let Ok(frame) = queue.try_recv() else { break };
                 self.grid.push(&frame)?;
             }
-            let (cells, upper) = self.grid.take_whole();
             let closing = self.closing.clone();
             runtime.block_on(async {
                 tokio::select! {
-                    written = self.write(cells, upper) => written,
+                    written = self.write() => written,
                     () = closed_long_enough(closing) => {
                         Err(Error::external("closed before ClickHouse had taken everything; the next start writes on"))
                     }
@@ -124,30 +139,52 @@ impl Writer {
         Ok(())
     }
 
-    /// Writes whole cells, in groups, and the progress after each group; afterwards everything before `upper` is
-    /// written.
-    async fn write(&mut self, cells: Vec<Cell>, upper: Tick) -> Result<()> {
-        let (mut group, mut bytes) = (Vec::new(), 0);
-        for cell in cells {
-            for (&view, changes) in &cell.views {
-                let spec = &self.specs[view];
-                for (n, (body, rows)) in encode::bodies(spec, changes, &self.names)?.into_iter().enumerate() {
-                    let token = match n {
-                        0 => format!("{}:{}", spec.name, cell.upper),
-                        n => format!("{}:{}:{n}", spec.name, cell.upper),
-                    };
-                    bytes += body.len();
-                    group.push(Insert { view, token, rows, body: body.into() });
-                }
+    /// Writes the whole cells there are, in groups, and the progress after each group.
+    async fn write(&mut self) -> Result<()> {
+        loop {
+            let (lower, whole) = (lowest(&self.written), self.grid.whole_upper());
+            let (most, rows) = match self.cuts.end(lower) {
+                End::Exactly(upper) => (upper, usize::MAX),
+                End::AtMost(upper) => (upper.min(whole), GROUP_ROWS),
+                End::Free => (whole, GROUP_ROWS),
+            };
+            if most <= lower || most > whole {
+                return Ok(());
             }
-            if group.len() >= GROUP_INSERTS || bytes >= GROUP_BYTES {
-                self.store(std::mem::take(&mut group)).await?;
-                self.advance(cell.upper).await?;
-                bytes = 0;
+            let group = self.grid.take(most, rows);
+            let upper = group.upper;
+            let inserts = self.encode(group)?;
+            if !inserts.is_empty() && self.cuts.must_note(lower, upper) {
+                self.repeat(|| self.note_group(lower, upper)).await?;
+            }
+            self.store(inserts).await?;
+            self.advance(upper).await?;
+        }
+    }
+
+    fn encode(&self, group: Group) -> Result<Vec<Insert>> {
+        let mut inserts = Vec::new();
+        for (view, changes) in group.views {
+            let spec = &self.specs[view];
+            for (n, (body, rows)) in encode::bodies(spec, &changes, &self.names)?.into_iter().enumerate() {
+                let token = match n {
+                    0 => format!("{}:{}", spec.name, group.upper),
+                    n => format!("{}:{}:{n}", spec.name, group.upper),
+                };
+                inserts.push(Insert { view, token, rows, body: body.into() });
             }
         }
-        self.store(group).await?;
-        self.advance(upper).await
+        Ok(inserts)
+    }
+
+    /// Notes that the cells from `lower` to `upper` are going to be written as one group.
+    async fn note_group(&self, lower: Tick, upper: Tick) -> Result<()> {
+        let what = "noting a group";
+        let mut insert = fault::classify(what, self.client.insert::<Noted>(schema::GROUPS).await)?
+            .with_setting("async_insert", "0")
+            .with_timeouts(Some(SEND_WITHIN), Some(STORE_WITHIN));
+        fault::classify(what, insert.write(&Noted { lower, upper }).await)?;
+        fault::classify(what, insert.end().await)
     }
 
     /// Stores the inserts of one group.
@@ -173,6 +210,8 @@ impl Writer {
             .insert_formatted_with(&self.inserts[insert.view])
             .with_setting("async_insert", "0")
             .with_setting("insert_deduplicate", "1")
+            // A group may span years of a quiet city, and 100 months are the default's limit.
+            .with_setting("max_partitions_per_insert_block", "0")
             .with_setting("insert_deduplication_token", &insert.token)
             .with_timeouts(Some(SEND_WITHIN), Some(STORE_WITHIN));
         fault::classify(&what(), request.send(insert.body.clone()).await)?;
