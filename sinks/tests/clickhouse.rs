@@ -156,24 +156,25 @@ fn a_group_that_was_stored_but_not_noted_is_stored_once() {
     let warehouse = Warehouse::start();
     let history = one(300);
     let upper = whole(history.upper() + 1000);
-    // Three times the program ends after the inserts of a group and before the note of it; each time the frames come
-    // in other spans, so that another run would cut other groups. In between it gets a part further.
-    for (run, span) in [(1, 200), (2, 50_000), (3, 7000)] {
+    // Three times the program ends after the inserts of a group of many cells and before the note of its progress.
+    // The next start gets the same changes in frames of other spans, which alone would make other groups.
+    for (run, span) in [(1, 200), (2, 900), (3, 7000)] {
         let sink = start(warehouse.config("city"), &history);
-        let part = history.events[run * 60].tick;
-        history.frames(span / 2, part).into_iter().for_each(|frame| sink.send(frame).unwrap());
-        sink.close().unwrap();
+        let noted: Tick = warehouse.query("SELECT max(upper) FROM city.sink_groups").parse().unwrap();
+        let part = whole(history.events[run * 80].tick.max(noted) + 5000);
+        history.frames(span, part).into_iter().for_each(|frame| sink.send(frame).unwrap());
+        warehouse.wait_until("the first part", || sink.status().written_upper == part);
+        let before = sink.status().rows_written;
 
-        let sink = start(warehouse.config("city"), &history);
         warehouse.query("RENAME TABLE city.sink_progress TO city.away");
-        // The sink stops while frames are being sent, so from some frame on they are refused.
-        history
-            .frames(span, upper)
-            .into_iter()
-            .take_while(|frame| sink.send(Arc::clone(frame)).is_ok())
-            .for_each(drop);
+        // One frame with everything up to there; what the sink knows of it already it skips.
+        let end = history.events[run * 80 + 50].tick.max(part + 20_000);
+        let frame = history.frames(u64::MAX / 4, end).pop().unwrap();
+        sink.send(Arc::clone(&frame)).unwrap();
         warehouse.wait_until("the end", || sink.status().stopped.is_some());
-        assert!(sink.status().rows_written > 0, "run {run} stored nothing that it did not note");
+        assert!(sink.status().rows_written > before, "run {run} stored nothing that it did not note");
+        let noted: Tick = warehouse.query("SELECT max(upper) FROM city.sink_groups").parse().unwrap();
+        assert_eq!(noted, whole(frame.upper), "run {run} wrote a group of many cells");
         warehouse.query("RENAME TABLE city.away TO city.sink_progress");
     }
     let sink = start(warehouse.config("city"), &history);
