@@ -16,6 +16,8 @@ import { type Screen, num } from './state';
 const SHAPES: readonly Shape[] = ['working', 'driving', 'stopped', 'stale', 'offline'];
 /** Most alerts that get a note on the map. */
 const NOTES = 2;
+/** Steps of the colours: more than an eye tells apart, few enough that the base map is seldom drawn anew. */
+const SHADES = 12;
 
 interface Placed extends Point {
   id: string;
@@ -46,7 +48,7 @@ export function MapPanel(props: { screen: Screen }) {
     const chosen = scope();
     if (chosen !== null) return new Map([...valueOf().keys()].map((id) => [id, id === chosen ? GROUND : BESIDE]));
     return new Map([...valueOf()].map(([id, value]) =>
-      [id, value === null ? UNKNOWN : ramp(most > 0 ? value / most : 0, isBad(metric()))]));
+      [id, value === null ? UNKNOWN : ramp(most > 0 ? Math.round((value / most) * SHADES) / SHADES : 0, isBad(metric()))]));
   });
 
   const draw = () => {

@@ -15,14 +15,15 @@ setWorkerUrl(workerUrl);
 /** How long a lost context may take to come back, ms. */
 const RESTORE_MS = 5000;
 
-const STYLE: StyleSpecification = {
+/** Widths follow the size of the screen: `unit` is one rem in px. */
+const style = (unit: number): StyleSpecification => ({
   version: 8,
   sources: { districts: { type: 'geojson', data: { type: 'FeatureCollection', features: [] }, promoteId: 'id' } },
   layers: [
     {
       id: 'glow', type: 'line', source: 'districts',
       layout: { 'line-join': 'round' },
-      paint: { 'line-color': '#2a86b8', 'line-width': 12, 'line-blur': 9, 'line-opacity': 0.6 },
+      paint: { 'line-color': '#2a86b8', 'line-width': unit * 0.8, 'line-blur': unit * 0.6, 'line-opacity': 0.6 },
     },
     {
       id: 'fill', type: 'fill', source: 'districts',
@@ -31,18 +32,18 @@ const STYLE: StyleSpecification = {
     {
       id: 'border', type: 'line', source: 'districts',
       layout: { 'line-join': 'round' },
-      paint: { 'line-color': '#0a1830', 'line-width': 1.6 },
+      paint: { 'line-color': '#0a1830', 'line-width': unit * 0.1 },
     },
     {
       id: 'chosen', type: 'line', source: 'districts',
       layout: { 'line-join': 'round' },
       paint: {
-        'line-color': '#7fd8ea', 'line-width': 3,
+        'line-color': '#7fd8ea', 'line-width': unit * 0.19,
         'line-opacity': ['case', ['boolean', ['feature-state', 'chosen'], false], 1, 0],
       },
     },
   ],
-};
+});
 
 export interface BaseMapEvents {
   moved(): void;
@@ -72,7 +73,7 @@ export class BaseMap {
   private create(): MapLibre {
     const map = new MapLibreMap({
       container: this.container,
-      style: STYLE,
+      style: style(Number.parseFloat(getComputedStyle(document.documentElement).fontSize)),
       center: [109.2, 36.4],
       zoom: 7,
       attributionControl: false,

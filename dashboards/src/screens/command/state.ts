@@ -13,6 +13,8 @@ import { type Frame, FrameMaker, SUBSCRIPTIONS, remember } from './frame';
 
 /** How often a new frame is shown, ms. */
 export const SHOW_EVERY_MS = 1000;
+/** A second that begins later than this says that the machine cannot keep up, ms. */
+const BEHIND_MS = 300;
 /** Without a new tick for this long the data count as stalled although the connection is there, ms. */
 export const STALLED_AFTER_MS = 6000;
 
@@ -72,16 +74,22 @@ export function createScreen() {
     problem: (text) => console.warn(`live: ${text}`),
   });
 
-  const timer = setInterval(() => {
+  // A machine that falls behind is shown half as many frames, until it keeps up again.
+  let timer: ReturnType<typeof setTimeout>;
+  let pause = SHOW_EVERY_MS;
+  const beat = (due: number) => {
+    pause = performance.now() - due > BEHIND_MS ? SHOW_EVERY_MS * 2 : SHOW_EVERY_MS;
     show();
     setNow(Date.now());
-  }, SHOW_EVERY_MS);
+    timer = setTimeout(beat, pause, performance.now() + pause);
+  };
+  timer = setTimeout(beat, pause, performance.now() + pause);
   const offline = () => connection.suspend();
   const online = () => connection.wake();
   addEventListener('offline', offline);
   addEventListener('online', online);
   onCleanup(() => {
-    clearInterval(timer);
+    clearTimeout(timer);
     removeEventListener('offline', offline);
     removeEventListener('online', online);
     connection.stop();
