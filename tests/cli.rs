@@ -1,5 +1,7 @@
 //! The command line as a person meets it: exit codes, bad input, replays that agree.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -75,15 +77,21 @@ fn garbage_is_kept_and_harms_nothing() {
     }
     file.extend_from_slice(&good(garbage.len()));
     fs::write(input.join("positions.ndjson"), file).unwrap();
+    fs::write(input.join("weather.ndjson"), "{\"rain\":1}\n{\"rain\":2}\n").unwrap();
     let run = chengmai(&["replay", "--input", input.to_str().unwrap(), "--output", output.to_str().unwrap()]);
     assert!(run.status.success(), "{}", text(&run.stderr));
     let report: Json = serde_json::from_slice(&run.stdout).unwrap();
-    assert_eq!((report["records"].as_u64(), report["rejected"].as_u64()), (Some(15), Some(7)));
+    assert_eq!((report["records"].as_u64(), report["rejected"].as_u64()), (Some(17), Some(9)));
     for name in ["seconds", "records_per_second", "cpu_seconds", "peak_rss_bytes", "last_tick"] {
         assert!(report[name].as_f64().unwrap() > 0.0, "{name}: {report}");
     }
     assert_eq!(rows(&output, "vehicles").len(), garbage.len() + 1);
-    let rejects = rows(&output, "rejects");
+    let (unknown, rejects): (Vec<Json>, Vec<Json>) =
+        rows(&output, "rejects").into_iter().partition(|row| row["topic"] == "city.weather");
+    assert_eq!((unknown.len(), unknown[1]["offset"].as_u64()), (2, Some(1)));
+    assert!(
+        unknown[1]["reason"].as_str().unwrap().starts_with("unknown_stream: there is no stream `weather`")
+    );
     assert_eq!(rejects.len(), garbage.len());
     for (n, (row, (_, code, detail))) in rejects.iter().zip(garbage).enumerate() {
         assert_eq!((row["topic"].as_str(), row["partition"].as_u64()), (Some("city.positions"), Some(0)));

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Runs the engine with everything embedded on a simulated city, and the screen against it in a real headless browser.
-# Usage: tests/e2e.sh CHENGMAI [SCREENSHOT]
+# Usage: [OUT=folder for screenshots] tests/e2e.sh CHENGMAI
 set -euo pipefail
 cd "$(dirname "$0")/.."
 chengmai=$1
-screenshot=${2:-}
+
 
 work=$(mktemp -d)
 "$chengmai" demo --set "data.folder=$work/data" --set api.listen=127.0.0.1:0 --set engine.workers=2 \
@@ -22,4 +22,4 @@ done
 [ -n "${url:-}" ] || { echo "e2e: no address after 60 s" >&2; cat "$work/err" >&2; exit 1; }
 
 cd dashboards
-BASE_URL=${url%/} SCREENSHOT=$screenshot node e2e/command.mjs || { cat "$work/err" >&2; exit 1; }
+BASE_URL=${url%/} OUT=${OUT:-$work/shots} node e2e/command.mjs || { cat "$work/err" >&2; exit 1; }

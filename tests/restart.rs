@@ -1,6 +1,8 @@
 //! Stop it or kill it during a load, start it again: the views are those of an undisturbed run, on both logs; and what it
 //! said at a tick before, it says of that tick afterwards, in every view.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::net::TcpListener;

@@ -253,6 +253,7 @@ fn row(history: &History, n: u64, tick: Tick, event: &Event) -> Option<Row> {
         Event::Refuse { late, ts } => {
             let refused = Box::new(Refused {
                 pos: pos(StreamId::Telemetry),
+                unknown_stream: (ts == 9).then(|| "weather".into()),
                 ts: (ts > 0).then_some(i64::from(ts)),
                 reason: "not_json: it isn't".into(),
                 payload: "{".into(),

@@ -22,7 +22,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use model::{Bound, Error, Feed, LogPos, Names, Result, Row, StreamId, Tick, TickLength};
 
-use crate::streams::{Binding, Decoded, Decoder, Limits, RecordMeta, shipped};
+use crate::streams::{Binding, Decoded, Decoder, Limits, RecordMeta, of_unknown_stream, shipped};
 
 /// Rows in one feed.
 const BATCH: usize = 8192;
@@ -70,6 +70,22 @@ fn find(dir: &Path, stream: StreamId) -> Result<Option<PathBuf>> {
         }
         (found, _) => Ok(found),
     }
+}
+
+/// Files in `dir` that look like a stream and are none, with the name that they claim, in order of name.
+fn unknown_streams(dir: &Path) -> Result<Vec<(String, PathBuf)>> {
+    let unreadable = |e| Error::user(format!("{}: cannot be read", dir.display())).caused_by(e);
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(dir).map_err(unreadable)? {
+        let path = entry.map_err(unreadable)?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("");
+        let stem = ENDINGS.iter().find_map(|ending| name.strip_suffix(ending)?.strip_suffix('.'));
+        if let Some(stem) = stem.filter(|stem| StreamId::from_name(stem).is_none()) {
+            found.push((stem.to_owned(), path));
+        }
+    }
+    found.sort();
+    Ok(found)
 }
 
 /// Bytes of all input files in `dir`, as they lie on disk.
@@ -366,6 +382,23 @@ pub fn replay(
     let (rows, counts, stats) = (shipped_rows(&mut decoder), Default::default(), ReplayStats::default());
     let mut binder = Binder { tick: 0, rows, counts, stats, feed };
     let until = options.until.map(|until| length.floor(until));
+    let unknown = if until.is_none_or(|until| first <= until) { unknown_streams(dir)? } else { Vec::new() };
+    for (name, path) in unknown {
+        binder.advance(first)?;
+        let unreadable = |e| Error::user(format!("{}: cannot be read", path.display())).caused_by(e);
+        let mut lines = Lines::new(open(&path, &counter)?, options.limits.max_record_bytes);
+        let mut buffer = Vec::new();
+        while let Some((offset, Line::Whole(value) | Line::TooLong(value))) =
+            lines.next(&mut buffer).map_err(unreadable)?
+        {
+            binder.rows.push(of_unknown_stream(&name, offset, value));
+            binder.stats.records += 1;
+            binder.stats.rejected += 1;
+            if binder.rows.len() >= BATCH {
+                binder.flush()?;
+            }
+        }
+    }
     let mut reported = 0;
     loop {
         let head = |(i, source): (usize, &Source)| Some((source.waiting.front()?.tick, i));

@@ -1,5 +1,7 @@
 //! The clock log binds for good: whatever happens, a restart feeds every record at the tick that it had.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};

@@ -1,5 +1,7 @@
 //! One suite for both logs: what holds for the local log holds for a real Apache Kafka.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 mod support;
 
 use std::sync::Arc;

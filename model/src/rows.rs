@@ -200,7 +200,7 @@ impl CaseEventKind {
     }
 }
 
-/// A handling limit as the contract writes it. Rules: `docs/cases.md`.
+/// A handling limit as the contract writes it. What each unit counts: `dataflow/src/calendar.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Limit {
     /// How many units; positive, finite.
@@ -282,6 +282,8 @@ pub struct Action {
 pub struct Refused {
     /// Where the record stands in the log.
     pub pos: LogPos,
+    /// The stream that it claims to be of, if that is none of ours: then the stream in `pos` means nothing.
+    pub unknown_stream: Option<Arc<str>>,
     /// Its event time, Unix ms, if it could be read.
     pub ts: Option<i64>,
     /// A code, a colon, and a sentence that names field, value and what was expected.

@@ -48,7 +48,7 @@ pub const VIEW: View = View {
         let jumps = context
             .jumps
             .clone()
-            .exchange(|(_, delta)| route(delta.key().map_or(0, |pos| pos.offset as u32)));
+            .exchange(|(_, delta)| route(delta.key().map_or(0, |(pos, _)| pos.offset as u32)));
         let rows =
             expire(refused.concat(jumps), "rejects", context.settings.refused_retention_ms, |row| row.tick);
         let prefix: Arc<str> = context.settings.topic_prefix.as_str().into();
@@ -63,6 +63,8 @@ pub const VIEW: View = View {
 pub struct RefusedRow {
     /// Where it stands in the log.
     pub pos: LogPos,
+    /// The stream that it claims to be of, if that is none of ours.
+    pub unknown_stream: Option<Arc<str>>,
     /// Its event time, Unix ms.
     pub ts: Option<i64>,
     /// The tick that bound it.
@@ -74,9 +76,9 @@ pub struct RefusedRow {
 }
 
 impl Keyed for RefusedRow {
-    type Key = LogPos;
-    fn key(&self) -> LogPos {
-        self.pos
+    type Key = (LogPos, Option<Arc<str>>);
+    fn key(&self) -> Self::Key {
+        (self.pos, self.unknown_stream.clone())
     }
 }
 
@@ -90,7 +92,8 @@ pub(super) struct NamedRow {
 impl ViewRow for NamedRow {
     fn values(&self, out: &mut Vec<Value>) {
         let row = &self.row;
-        out.push(Value::Text(format!("{}{}", self.prefix, row.pos.stream.name()).into()));
+        let stream = row.unknown_stream.as_deref().unwrap_or(row.pos.stream.name());
+        out.push(Value::Text(format!("{}{stream}", self.prefix).into()));
         out.push(Value::Int(i64::from(row.pos.partition)));
         out.push(Value::Int(row.pos.offset as i64));
         out.push(Value::Text(Arc::clone(&row.reason)));
@@ -114,6 +117,7 @@ pub(super) fn of<'s>(
         let refused = *pick(row)?;
         let row = RefusedRow {
             pos: refused.pos,
+            unknown_stream: refused.unknown_stream,
             ts: refused.ts,
             tick,
             reason: refused.reason,
@@ -121,7 +125,7 @@ pub(super) fn of<'s>(
         };
         Some((tick, Delta { old: None, new: Some(row) }))
     });
-    refused.exchange(|(_, delta)| route(delta.key().map_or(0, |pos| pos.offset as u32)))
+    refused.exchange(|(_, delta)| route(delta.key().map_or(0, |(pos, _)| pos.offset as u32)))
 }
 
 /// Naive recomputation from all rows.
@@ -138,7 +142,7 @@ pub(crate) mod oracle {
         let picked = history.until(at).filter_map(|(tick, row)| Some((tick, pick(row)?)));
         let row = |(tick, refused): (Tick, &Refused)| {
             json!({
-                "topic": format!("city.{}", refused.pos.stream.name()), "partition": refused.pos.partition,
+                "topic": format!("city.{}", refused.unknown_stream.as_deref().unwrap_or("telemetry")), "partition": refused.pos.partition,
                 "offset": refused.pos.offset, "reason": &*refused.reason, "ts": refused.ts, "tick": tick,
                 "payload": &*refused.payload,
             })

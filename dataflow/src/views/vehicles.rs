@@ -332,6 +332,7 @@ impl Tracks {
         });
         RefusedRow {
             pos: LogPos { stream: StreamId::Positions, partition: point.partition, offset: point.offset },
+            unknown_stream: None,
             ts: Some(point.ts),
             tick: point.tick,
             reason: format!(

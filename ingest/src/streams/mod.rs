@@ -184,7 +184,7 @@ impl Decoder {
         let raw = value.or(key).unwrap_or_default();
         let stream = stream(id);
         let refuse = |ts: Option<i64>, reason: Reason| {
-            Box::new(Refused { pos, ts, reason: reason.into(), payload: payload(raw) })
+            Box::new(Refused { pos, unknown_stream: None, ts, reason: reason.into(), payload: payload(raw) })
         };
         let Parsed { row, times } = match self.parse(stream, key, value, pos) {
             Ok(parsed) => parsed,
@@ -299,6 +299,18 @@ fn depth(value: &[u8]) -> usize {
         }
     }
     deepest
+}
+
+/// The row of a record that claims to be of a stream that there is none of.
+pub(crate) fn of_unknown_stream(name: &str, offset: u64, value: &[u8]) -> Row {
+    let known = StreamId::ALL.map(StreamId::name).join(", ");
+    Row::Rejected(Box::new(Refused {
+        pos: LogPos { stream: StreamId::Reference, partition: 0, offset },
+        unknown_stream: Some(name.into()),
+        ts: fields::readable_times(value).ts,
+        reason: format!("unknown_stream: there is no stream `{name}`, expected one of {known}").into(),
+        payload: payload(value),
+    }))
 }
 
 /// The record as text: invalid UTF-8 replaced, cut at a character.
