@@ -3,7 +3,7 @@ import { describe, expect, test } from 'vitest';
 import { Store } from '../src/live/store';
 import type { Row, ViewSpec } from '../src/live/types';
 import { ramp } from '../src/screens/command/colour';
-import { lens, townsOf } from '../src/screens/command/draw';
+import { gather, lens, townsOf } from '../src/screens/command/draw';
 import { FrameMaker, SUBSCRIPTIONS } from '../src/screens/command/frame';
 import { around, best, inside, overlap, textWidth } from '../src/screens/command/placing';
 
@@ -43,6 +43,13 @@ test('texts go where they cover least', () => {
   expect(textWidth('宝塔')).toBe(2);
   const square = { type: 'Polygon' as const, coordinates: [[[0, 0], [4, 0], [4, 4], [0, 4], [0, 0]], [[1, 1], [2, 1], [2, 2], [1, 2], [1, 1]]] };
   expect([inside(square, [3, 3]), inside(square, [1.5, 1.5]), inside(square, [5, 1])]).toEqual([true, false, false]);
+});
+
+test('vehicles on one spot are one mark with their number, two are still two', () => {
+  const at = (x: number) => ({ p: { x, y: 1 } });
+  const counts = (places: { p: { x: number; y: number } }[]) => gather(places, 10).map((crowd) => [crowd.p.x, crowd.n]);
+  expect(counts([at(1), at(2), at(3), at(25)])).toEqual([[1, 3], [25, 1]]);
+  expect(counts([at(1), at(1)])).toEqual([[1, 1], [1, 1]]);
 });
 
 describe('frame', () => {

@@ -18,6 +18,8 @@ const SHAPES: readonly Shape[] = ['working', 'driving', 'stopped', 'stale', 'off
 const NOTES = 2;
 /** Steps of the colours: more than an eye tells apart, few enough that the base map is seldom drawn anew. */
 const SHADES = 12;
+/** By the root, so that one great district does not make all others alike; the legend says what the middle is. */
+const shade = (share: number) => Math.sqrt(share);
 
 interface Placed extends Point {
   id: string;
@@ -48,7 +50,7 @@ export function MapPanel(props: { screen: Screen }) {
     const chosen = scope();
     if (chosen !== null) return new Map([...valueOf().keys()].map((id) => [id, id === chosen ? GROUND : BESIDE]));
     return new Map([...valueOf()].map(([id, value]) =>
-      [id, value === null ? UNKNOWN : ramp(most > 0 ? Math.round((value / most) * SHADES) / SHADES : 0, isBad(metric()))]));
+      [id, value === null ? UNKNOWN : ramp(most > 0 ? Math.round(shade(value / most) * SHADES) / SHADES : 0, isBad(metric()))]));
   });
 
   const draw = () => {
@@ -217,7 +219,9 @@ export function MapPanel(props: { screen: Screen }) {
         <div style={{ visibility: scope() === null ? 'visible' : 'hidden' }}>
           <span>{t(`metric.${metric()}`)}</span>
           <span>0</span>
-          <i class="ramp" style={{ background: gradient(isBad(metric())) }} />
+          <i class="ramp" style={{ background: gradient(isBad(metric())) }}>
+            <Show when={greatest() >= 8}><span>{num(Math.round(greatest() / 4))}</span></Show>
+          </i>
           <span>{num(frame() ? greatest() : null)}</span>
         </div>
         <div>
@@ -229,7 +233,7 @@ export function MapPanel(props: { screen: Screen }) {
         <div>
           <Show when={frame()?.shippedBorders}>{t('attribution')}</Show>
           <Show when={roads().some((road) => road.schematic)}> · {t('schematic')}</Show>
-          <Show when={magnified()}> · {t('lens')}</Show>
+          <Show when={magnified() && scope() === null}> · {t('lens')}</Show>
         </div>
         <div>{t('mapHint')}</div>
       </div>

@@ -44,7 +44,7 @@ export function TownPanel(props: { screen: Screen }) {
       alerts: (shown.alerts ?? []).filter((alert) => alert.district === here),
       sensors: shown.sensors,
       tick: shown.tick,
-      size: Math.max(3, width / 85),
+      size: Math.max(3, width / 95),
       roadWidth: Math.max(1, width / 260),
     }, project, width, height);
   };

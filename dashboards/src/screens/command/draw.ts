@@ -104,6 +104,34 @@ export interface Scene {
   roadWidth: number;
 }
 
+/** From so many on, vehicles that stand on one spot are one mark with their number. */
+const CROWD = 3;
+
+/** Marks that would cover each other, as one with their number; a cell is `cell` px wide. */
+export function gather<P extends { p: Point }>(places: readonly P[], cell: number): (P & { n: number })[] {
+  const cells = new Map<string, P & { n: number }>();
+  for (const place of places) {
+    const key = `${Math.floor(place.p.x / cell)},${Math.floor(place.p.y / cell)}`;
+    const crowd = cells.get(key);
+    if (crowd) crowd.n++;
+    else cells.set(key, { ...place, n: 1 });
+  }
+  return [...cells.values()].flatMap((crowd) => (crowd.n >= CROWD ? [crowd] : Array.from({ length: crowd.n }, () => ({ ...crowd, n: 1 }))));
+}
+
+function drawCount(ctx: CanvasRenderingContext2D, n: number, p: Point, s: number): void {
+  ctx.save();
+  ctx.font = `700 ${Math.round(s * 2.3)}px 'Noto Sans CJK SC', 'Source Han Sans SC', 'Microsoft YaHei', sans-serif`;
+  ctx.textBaseline = 'middle';
+  ctx.lineJoin = 'round';
+  ctx.lineWidth = s * 0.7;
+  ctx.strokeStyle = COLOURS.ink;
+  ctx.fillStyle = '#ffe0a3';
+  ctx.strokeText(String(n), p.x + s * 1.4, p.y);
+  ctx.fillText(String(n), p.x + s * 1.4, p.y);
+  ctx.restore();
+}
+
 const DRAW_ORDER: readonly Shape[] = ['offline', 'stale', 'stopped', 'driving', 'working'];
 
 function isMain(grade: string): boolean {
@@ -137,7 +165,12 @@ export function drawScene(ctx: CanvasRenderingContext2D, scene: Scene, project: 
     if (inside(p)) places.push({ shape: shapeOf(vehicle, scene.tick), p, heading: vehicle.heading ?? 0 });
   }
   for (const shape of DRAW_ORDER) {
-    for (const place of places) if (place.shape === shape) drawShape(ctx, shape, place.p, place.heading, scene.size);
+    const here = places.filter((place) => place.shape === shape);
+    const crowds = shape === 'working' || shape === 'driving' ? here.map((place) => ({ ...place, n: 1 })) : gather(here, scene.size * 2);
+    for (const { p, heading, n } of crowds) {
+      drawShape(ctx, shape, p, heading, scene.size);
+      if (n >= CROWD) drawCount(ctx, n, p, scene.size);
+    }
   }
 
   // The worst are drawn last, on top.
