@@ -166,6 +166,16 @@ try {
   await page.waitForFunction(() => document.querySelector('[data-testid=command]').dataset.scope === '');
   say(`drilled into ${district} and back`);
 
+  await page.evaluate(() => {
+    const context = document.querySelector('[data-testid=map] canvas').getContext('webgl2');
+    context.getExtension('WEBGL_lose_context').loseContext();
+  });
+  await page.getByTestId('map-lost').waitFor();
+  const lostAt = (await read(page)).tick;
+  await page.getByTestId('map-lost').waitFor({ state: 'detached', timeout: 30_000 });
+  await page.waitForFunction((t) => Number(document.querySelector('[data-testid=command]').dataset.tick) > t, lostAt);
+  say('a lost WebGL context comes back, the figures go on');
+
   const heard = complaints.length;
   await page.context().setOffline(true);
   await health(page, 'disconnected');

@@ -213,7 +213,7 @@ export function MapPanel(props: { screen: Screen }) {
             {(note) => <div class="map-note" style={{ left: `${note.x}px`, top: `${note.y}px` }}>{note.text}</div>}
           </For>
         </div>
-        <Show when={lost()}><div class="map-lost" role="status">{t('mapLost')}</div></Show>
+        <Show when={lost()}><div class="map-lost" role="status" data-testid="map-lost">{t('mapLost')}</div></Show>
       </Show>
       <div class="legend">
         <div style={{ visibility: scope() === null ? 'visible' : 'hidden' }}>

@@ -1,7 +1,8 @@
 // The base map: districts coloured by a value, nothing else. One map for the life of the page, drawn only when a colour
 // or the camera changes; everything that moves each second is on a canvas above it.
 //
-// A lost WebGL context is given some seconds to come back, then the map is built anew. Without WebGL `create` throws.
+// When the WebGL context is lost the map is built anew: as soon as it comes back, else every few seconds. Where there is
+// no WebGL at all the constructor throws.
 
 import { LngLatBounds, type Map as MapLibre, Map as MapLibreMap, type StyleSpecification, setWorkerUrl } from 'maplibre-gl';
 import workerUrl from 'maplibre-gl/dist/maplibre-gl-worker.mjs?worker&url';
@@ -12,7 +13,7 @@ import type { Point } from './draw';
 
 setWorkerUrl(workerUrl);
 
-/** How long a lost context may take to come back, ms. */
+/** A lost context that has not come back by then is replaced; also the pause between attempts, ms. */
 const RESTORE_MS = 5000;
 
 /** Widths follow the size of the screen: `unit` is one rem in px. */
@@ -60,6 +61,7 @@ export class BaseMap {
   private box: Box | null = null;
   private padding = 0;
   private ready = false;
+  private removed = false;
   private restoring: ReturnType<typeof setTimeout> | undefined;
 
   /** Throws where there is no WebGL. */
@@ -97,26 +99,29 @@ export class BaseMap {
       const hit = this.ready ? map.queryRenderedFeatures(event.point, { layers: ['fill'] })[0] : undefined;
       this.events.clicked(hit ? String(hit.properties['id']) : null);
     });
+    // Without a context the map has no style to talk to: `ready` is false until a new one has loaded.
     map.on('webglcontextlost', () => {
+      this.ready = false;
       this.events.lost(true);
-      this.restoring = setTimeout(() => this.rebuild(), RESTORE_MS);
+      this.rebuildAfter(RESTORE_MS);
     });
-    map.on('webglcontextrestored', () => {
-      clearTimeout(this.restoring);
-      this.events.lost(false);
-    });
+    map.on('webglcontextrestored', () => this.rebuildAfter(0));
     return map;
   }
 
-  private rebuild(): void {
-    this.ready = false;
-    this.map.remove();
-    try {
-      this.map = this.create();
-      this.events.lost(false);
-    } catch {
-      this.restoring = setTimeout(() => this.rebuild(), RESTORE_MS);
-    }
+  private rebuildAfter(ms: number): void {
+    clearTimeout(this.restoring);
+    this.restoring = setTimeout(() => {
+      if (!this.removed) this.map.remove();
+      this.removed = true;
+      try {
+        this.map = this.create();
+        this.removed = false;
+        this.events.lost(false);
+      } catch {
+        this.rebuildAfter(RESTORE_MS);
+      }
+    }, ms);
   }
 
   project(at: [number, number]): Point {
@@ -172,7 +177,8 @@ export class BaseMap {
 
   remove(): void {
     clearTimeout(this.restoring);
-    this.map.remove();
+    if (!this.removed) this.map.remove();
+    this.removed = true;
   }
 }
 
