@@ -131,7 +131,7 @@ try {
   const moving = new Map(first.vehicles.map((v) => [v.vehicle_id, `${v.lon},${v.lat}`]));
   const picture = () => page.evaluate(() => document.querySelector('[data-testid=map-live]')?.toDataURL() ?? '');
   const before = await picture();
-  await page.waitForFunction((t) => Number(document.querySelector('[data-testid=command]').dataset.tick) >= t + 8000, first.tick, { timeout: 60_000 });
+  await page.waitForFunction((t) => Number(document.querySelector('[data-testid=command]').dataset.tick) >= t + 15_000, first.tick, { timeout: 60_000 });
   const second = await compare(page);
   const moved = second.vehicles.filter((v) => moving.has(v.vehicle_id) && moving.get(v.vehicle_id) !== `${v.lon},${v.lat}`).length;
   assert.ok(moved >= MIN_MOVING, `${moved} vehicles moved`);
