@@ -55,7 +55,6 @@ transaction.state.log.num.partitions=4
 share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 group.initial.rebalance.delay.ms=0
-message.max.bytes=2097152
 PROPERTIES
   local class=kafka.tools.StorageTool
   java -cp "$cache/libs/*" "$class" --help >/dev/null 2>&1 || class=org.apache.kafka.tools.StorageTool
@@ -63,12 +62,17 @@ PROPERTIES
     java -cp "$cache/libs/*" "$class" format --standalone -t "$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=')" \
       -c "$dir/server.properties" >"$dir/format.log" 2>&1 || { cat "$dir/format.log" >&2; exit 1; }
   fi
-  java -Xmx512m -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$cache/libs/*" kafka.Kafka "$dir/server.properties" \
+  # Where the system can, the broker also ends when this script is killed.
+  local tied=()
+  if setpriv --pdeathsig KILL true 2>/dev/null; then tied=(setpriv --pdeathsig KILL); fi
+  "${tied[@]}" java -Xmx512m -Dorg.slf4j.simpleLogger.defaultLogLevel=warn -cp "$cache/libs/*" kafka.Kafka "$dir/server.properties" \
     >"$dir/broker.log" 2>&1 &
   broker=$!
   trap 'kill -9 "$broker" 2>/dev/null || true' EXIT
-  # Until whoever started us closes our input, in whatever way it ends.
-  cat >/dev/null
+  # Until whoever started us closes our input, in whatever way it ends, or the broker ends.
+  cat <&0 >/dev/null &
+  wait -n "$broker" $! || true
+  kill -0 "$broker" 2>/dev/null || { echo "kafka: the broker has ended:" >&2; tail -n 20 "$dir/broker.log" >&2; exit 1; }
 }
 
 case "${1:-}" in

@@ -7,7 +7,11 @@
 //! **Mechanism.** One topic of one partition, written by one fenced writer: of two engines on one log the older can
 //! write no more. An entry is durable before its records are fed.
 //!
-//! **State.** None; the log holds one entry per tick with records, and one a second without.
+//! The first entry also says where partitions began whose beginning had been forgotten before the engine first ran.
+//!
+//! **State.** The last end of each partition; the log holds one entry per tick with records, and one a second without.
+
+use std::collections::BTreeMap;
 
 use model::{Error, Result, StreamId, Tick};
 use serde::{Deserialize, Serialize};
@@ -39,6 +43,17 @@ pub struct Bind {
     pub lag_records: u64,
 }
 
+/// Where the engine began to read a partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Start {
+    /// The stream.
+    pub stream: StreamId,
+    /// The partition of its topic.
+    pub partition: u16,
+    /// The first offset read.
+    pub offset: u64,
+}
+
 /// One entry of the clock log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ClockEntry {
@@ -47,12 +62,15 @@ pub struct ClockEntry {
     pub tick: Tick,
     /// The partitions that got further, or whose lag changed.
     pub ends: Vec<Bind>,
+    /// In the first entry of a log: the partitions that did not begin at 0.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub starts: Vec<Start>,
 }
 
 impl ClockEntry {
     /// An entry for `tick`.
     pub fn new(tick: Tick, ends: Vec<Bind>) -> Self {
-        Self { version: VERSION, tick, ends }
+        Self { version: VERSION, tick, ends, starts: Vec::new() }
     }
 }
 
@@ -81,17 +99,18 @@ impl ClockWriter {
     }
 }
 
-/// Reads entries and checks that ticks only go forward.
+/// Reads entries and checks that ticks only go forward, and that no partition goes back.
 #[derive(Debug, Default)]
 pub struct ClockReader {
     last: Option<Tick>,
+    ends: BTreeMap<(StreamId, u16), u64>,
 }
 
 impl ClockReader {
     /// The entry that `record` holds.
     ///
     /// # Errors
-    /// When it is no entry, is of another version, or goes back.
+    /// When it is no entry, is of another version, or goes back in time or in a partition.
     pub fn read(&mut self, record: &Record) -> Result<ClockEntry> {
         let place = |what: String| Error::external(format!("clock log, offset {}: {what}", record.offset));
         let value = record.value.as_deref().unwrap_or_default();
@@ -102,6 +121,18 @@ impl ClockReader {
         }
         if self.last.is_some_and(|last| entry.tick <= last) {
             return Err(place(format!("tick {} after tick {:?}", entry.tick, self.last)));
+        }
+        for start in &entry.starts {
+            self.ends.insert((start.stream, start.partition), start.offset);
+        }
+        for bind in &entry.ends {
+            let end = self.ends.entry((bind.stream, bind.partition)).or_default();
+            if bind.end < *end {
+                let (stream, partition) = (bind.stream.name(), bind.partition);
+                let what = format!("{stream} partition {partition} goes back from {end} to {}", bind.end);
+                return Err(place(what));
+            }
+            *end = bind.end;
         }
         self.last = Some(entry.tick);
         Ok(entry)
@@ -129,5 +160,25 @@ mod tests {
             ClockReader::default().read(&record(2, br#"{"version":9,"tick":1,"ends":[]}"#)).unwrap_err();
         assert!(other.to_string().contains("version 9"), "{other}");
         assert!(ClockReader::default().read(&record(3, b"{")).is_err());
+    }
+
+    #[test]
+    fn a_partition_never_goes_back() {
+        let entry = |tick, end| {
+            let bind = Bind { stream: StreamId::Cases, partition: 3, end, lag_records: 0 };
+            ClockEntry::new(tick, vec![bind])
+        };
+        let read = |reader: &mut ClockReader, entry: &ClockEntry| {
+            reader.read(&record(0, &serde_json::to_vec(entry).unwrap()))
+        };
+        let mut reader = ClockReader::default();
+        read(&mut reader, &entry(200, 17)).unwrap();
+        read(&mut reader, &entry(400, 17)).unwrap();
+        let back = read(&mut reader, &entry(600, 16)).unwrap_err().to_string();
+        assert!(back.contains("cases partition 3 goes back from 17 to 16"), "{back}");
+        // Nor before where it began.
+        let mut first = entry(200, 4);
+        first.starts.push(Start { stream: StreamId::Cases, partition: 3, offset: 5 });
+        assert!(read(&mut ClockReader::default(), &first).is_err());
     }
 }

@@ -9,6 +9,9 @@
 //! costs nothing, for the restart feeds them from the entry. When the dataflow falls behind by more than the bound, the
 //! clock stands still until it has caught up.
 //!
+//! A log whose beginning is forgotten when the engine first runs is read from where it begins, which the first entry
+//! says; what is forgotten later, or lost, is missed loudly.
+//!
 //! **State.** The records read but not bound, at most [`BACKLOG_TICKS`] ticks' worth.
 
 use std::collections::VecDeque;
@@ -20,7 +23,7 @@ use std::time::Duration;
 use model::{Bound, Error, Feed, LogPos, Names, Result, Row, StreamId, Tick, TickLength};
 use parking_lot::Mutex;
 
-use crate::clock::{Bind, ClockEntry, ClockReader, ClockWriter, wall_ms};
+use crate::clock::{Bind, ClockEntry, ClockReader, ClockWriter, Start, wall_ms};
 use crate::files::shipped_rows;
 use crate::log::{Log, READ_AT_ONCE, Reader, Record, Source};
 use crate::streams::{Decoder, Limits, RecordMeta};
@@ -31,6 +34,9 @@ const BACKLOG_TICKS: usize = 4;
 const BATCH: usize = 8192;
 /// With quiet inputs an entry is written this often, so that a restart knows how late it was, ms.
 const QUIET_ENTRY_MS: u64 = 1000;
+
+/// How often the ends of the log are asked for while more is there than is read ahead, ms.
+const ENDS_EVERY_MS: i64 = 1000;
 
 /// How the log is read and bound.
 #[derive(Clone, Debug)]
@@ -132,10 +138,10 @@ impl Live {
             .into_iter()
             .flat_map(|(stream, n)| (0..n).map(move |partition| (stream, partition)))
             .collect();
-        let wanted = |&(stream, partition): &(StreamId, u16)| Source {
-            topic: config.topic(stream),
-            partition,
-            from: 0,
+        let (first, starts) = origin(&*log, &config, &sources)?;
+        let wanted = |&(stream, partition): &(StreamId, u16)| {
+            let start = starts.iter().find(|start| (start.stream, start.partition) == (stream, partition));
+            Source { topic: config.topic(stream), partition, from: start.map_or(0, |start| start.offset) }
         };
         let reader = log.reader(sources.iter().map(wanted).collect())?;
         let stop = Arc::new(AtomicBool::new(false));
@@ -143,6 +149,9 @@ impl Live {
         let mut pump = Pump {
             decoder: Decoder::new(Arc::clone(names), config.limits.clone()),
             pending: sources.iter().map(|_| VecDeque::new()).collect(),
+            ends: vec![0; sources.len()],
+            ends_at: 0,
+            starts: if first { starts } else { Vec::new() },
             sources,
             reader,
             clock,
@@ -158,7 +167,7 @@ impl Live {
         let thread = std::thread::Builder::new()
             .name("live".into())
             .spawn(move || {
-                let ended = pump.again(&*log).and_then(|()| pump.live());
+                let ended = pump.again(&*log).and_then(|()| pump.live(&*log));
                 if let Err(e) = &ended {
                     tracing::error!(error = %e, "reading the log has stopped");
                     told.lock().error = Some(e.to_string());
@@ -185,6 +194,29 @@ impl Live {
     }
 }
 
+/// Where each partition begins that does not begin at 0, and whether that is still to be written down: the first entry
+/// of the clock log says it, and where there is none yet, the log itself.
+fn origin(log: &dyn Log, config: &LiveConfig, sources: &[(StreamId, u16)]) -> Result<(bool, Vec<Start>)> {
+    let source = Source { topic: config.clock_topic(), partition: 0, from: 0 };
+    let (mut clock, mut entries) = (log.reader(vec![source])?, Vec::new());
+    while entries.is_empty() && !clock.drained(0) {
+        clock.poll(1, crate::log::POLL, &mut entries)?;
+    }
+    if let Some(record) = entries.first() {
+        return Ok((false, ClockReader::default().read(record)?.starts));
+    }
+    let mut starts = Vec::new();
+    for stream in StreamId::ALL {
+        let offsets = log.start_offsets(&config.topic(stream))?;
+        let mine = sources.iter().filter(|source| source.0 == stream);
+        starts.extend(mine.filter_map(|&(stream, partition)| {
+            let offset = offsets.get(usize::from(partition)).copied().unwrap_or(0);
+            (offset > 0).then_some(Start { stream, partition, offset })
+        }));
+    }
+    Ok((true, starts))
+}
+
 struct Pump {
     config: LiveConfig,
     decoder: Decoder,
@@ -194,6 +226,12 @@ struct Pump {
     feed: FeedSink,
     published: Arc<AtomicU64>,
     pending: Vec<VecDeque<Record>>,
+    /// Where the partitions ended when they were last asked for, while more is there than is read ahead.
+    ends: Vec<u64>,
+    /// When that was, Unix ms.
+    ends_at: i64,
+    /// What the first entry has to say.
+    starts: Vec<Start>,
     /// The last tick fed.
     tick: Tick,
     /// The last tick with an entry.
@@ -221,7 +259,11 @@ impl Pump {
                     return Ok(());
                 }
                 let entry = check.read(&record)?;
-                self.fetch(&entry)?;
+                self.fetch(log, &entry)?;
+                // Fetching ends early then, and a tick is fed whole or not at all.
+                if self.stopped() {
+                    return Ok(());
+                }
                 self.entry_tick = entry.tick;
                 self.bind(entry)?;
             }
@@ -230,30 +272,65 @@ impl Pump {
                 break;
             }
         }
+        for source in 0..self.sources.len() {
+            self.reader.pause(source, false);
+        }
         self.status.lock().caught_up = true;
         Ok(())
     }
 
-    /// Reads on until every record that `entry` binds is there.
-    fn fetch(&mut self, entry: &ClockEntry) -> Result<()> {
+    /// Reads on until every record that `entry` binds is there. Only partitions that lack some are read: the others would
+    /// pile up, without bound where partitions were bound at different speeds.
+    fn fetch(&mut self, log: &dyn Log, entry: &ClockEntry) -> Result<()> {
         let mut records = Vec::new();
         loop {
-            let complete = entry.ends.iter().all(|bind| {
-                self.source(bind).is_some_and(|source| {
-                    let last = self.pending[source].back();
-                    last.is_some_and(|last| last.offset + 1 >= bind.end) || self.reader.drained(source)
-                })
-            });
-            if complete || self.stopped() {
+            let mut lacking = vec![false; self.sources.len()];
+            for bind in &entry.ends {
+                let source = self.source(bind, entry.tick)?;
+                let last = self.pending[source].back();
+                if last.is_some_and(|last| last.offset + 1 >= bind.end) {
+                    continue;
+                }
+                if self.reader.drained(source) {
+                    self.whole(log, bind, entry.tick)?;
+                } else {
+                    lacking[source] = true;
+                }
+            }
+            if self.stopped() || !lacking.contains(&true) {
                 return Ok(());
+            }
+            for (source, lacking) in lacking.into_iter().enumerate() {
+                self.reader.pause(source, !lacking);
             }
             self.reader.poll(READ_AT_ONCE, crate::log::POLL, &mut records)?;
             self.keep(&mut records);
         }
     }
 
-    fn source(&self, bind: &Bind) -> Option<usize> {
-        self.sources.iter().position(|source| *source == (bind.stream, bind.partition))
+    /// Checks that a partition without further records is as long as `bind` says: compaction may have taken the records
+    /// before the end; a shorter one has lost some, and new records must not take their places.
+    fn whole(&self, log: &dyn Log, bind: &Bind, tick: Tick) -> Result<()> {
+        let topic = self.config.topic(bind.stream);
+        let end = log.end_offsets(&topic)?.get(usize::from(bind.partition)).copied().unwrap_or(0);
+        if end >= bind.end {
+            return Ok(());
+        }
+        let (partition, bound) = (bind.partition, bind.end);
+        Err(Error::refused(format!(
+            "clock log: tick {tick} binds `{topic}` partition {partition} up to {bound}, but it ends at {end}: it has \
+             lost records or was made anew; restore it, or begin a new city under another prefix"
+        )))
+    }
+
+    fn source(&self, bind: &Bind, tick: Tick) -> Result<usize> {
+        let known = self.sources.iter().position(|source| *source == (bind.stream, bind.partition));
+        known.ok_or_else(|| {
+            let (stream, partition) = (bind.stream.name(), bind.partition);
+            Error::external(format!(
+                "clock log: tick {tick} binds partition {partition} of {stream}, which is not there"
+            ))
+        })
     }
 
     fn keep(&mut self, records: &mut Vec<Record>) {
@@ -263,11 +340,15 @@ impl Pump {
     }
 
     /// Binds what is read to the ticks of the wall clock, until it is stopped.
-    fn live(&mut self) -> Result<()> {
+    fn live(&mut self, log: &dyn Log) -> Result<()> {
         let mut records = Vec::new();
+        // Before the end, ticks without records may have been closed without an entry, all within this time; should the
+        // wall clock have been set back, no record may be bound to one of them.
+        let quiet = if self.entry_tick > 0 { QUIET_ENTRY_MS } else { 0 };
+        let not_before = self.entry_tick + quiet;
         let backlog = self.config.max_records_per_tick.saturating_mul(BACKLOG_TICKS);
         while !self.stopped() {
-            let next = self.tick + self.config.tick.as_millis();
+            let next = (self.tick + 1).max(not_before).next_multiple_of(self.config.tick.as_millis());
             let wait = i64::try_from(next).unwrap_or(i64::MAX).saturating_sub(wall_ms());
             let known: usize = self.pending.iter().map(VecDeque::len).sum();
             if wait > 0 {
@@ -290,7 +371,7 @@ impl Pump {
             }
             self.keep(&mut records);
             let tick = self.config.tick.floor(wall_ms());
-            if tick <= self.tick {
+            if tick < next {
                 continue;
             }
             let published = self.published.load(Ordering::Relaxed);
@@ -298,6 +379,8 @@ impl Pump {
                 std::thread::park_timeout(Duration::from_millis(self.config.tick.as_millis()));
                 continue;
             }
+            let known: usize = self.pending.iter().map(VecDeque::len).sum();
+            self.look_further(log, known >= backlog)?;
             let entry = self.entry(tick);
             if !entry.ends.is_empty() || tick >= self.entry_tick + QUIET_ENTRY_MS {
                 self.clock.append(&entry)?;
@@ -308,20 +391,39 @@ impl Pump {
         Ok(())
     }
 
+    /// Asks the log how much there is beyond what is read ahead, now and then, if there is more at all.
+    fn look_further(&mut self, log: &dyn Log, more: bool) -> Result<()> {
+        if !more {
+            self.ends.fill(0);
+            self.ends_at = 0;
+        } else if wall_ms() - self.ends_at >= ENDS_EVERY_MS {
+            for stream in StreamId::ALL {
+                let ends = log.end_offsets(&self.config.topic(stream))?;
+                let mine = self.sources.iter().zip(&mut self.ends).filter(|(source, _)| source.0 == stream);
+                mine.for_each(|(source, end)| *end = ends.get(usize::from(source.1)).copied().unwrap_or(0));
+            }
+            self.ends_at = wall_ms();
+        }
+        Ok(())
+    }
+
     /// The entry that binds as much as fits of what is pending.
     fn entry(&mut self, tick: Tick) -> ClockEntry {
         let waiting: Vec<usize> = self.pending.iter().map(VecDeque::len).collect();
         let shares = share(&waiting, self.config.max_records_per_tick);
         let mut ends = Vec::new();
         for (source, take) in shares.into_iter().enumerate() {
-            let lag_records = (waiting[source] - take) as u64;
             if take > 0 {
                 let end = self.pending[source][take - 1].offset + 1;
+                let lag_records =
+                    ((waiting[source] - take) as u64).max(self.ends[source].saturating_sub(end));
                 let (stream, partition) = self.sources[source];
                 ends.push(Bind { stream, partition, end, lag_records });
             }
         }
-        ClockEntry::new(tick, ends)
+        let mut entry = ClockEntry::new(tick, ends);
+        entry.starts = std::mem::take(&mut self.starts);
+        entry
     }
 
     /// Feeds the records of an entry and closes its tick.
@@ -329,12 +431,7 @@ impl Pump {
         let tick = entry.tick;
         let mut rows = Vec::new();
         for bind in entry.ends {
-            let source = self.source(&bind).ok_or_else(|| {
-                let (stream, partition) = (bind.stream.name(), bind.partition);
-                Error::external(format!(
-                    "clock log: tick {tick} binds partition {partition} of {stream}, which is not there"
-                ))
-            })?;
+            let source = self.source(&bind, tick)?;
             let mut bound = Bound {
                 stream: bind.stream,
                 partition: bind.partition,

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use ingest::clock::wall_ms;
+use ingest::clock::{Bind, ClockEntry, ClockReader, ClockWriter, wall_ms};
 use ingest::live::{Live, LiveConfig};
 use ingest::log::local::LocalLog;
-use ingest::log::{FencedWriter, Log, NewRecord, Reader, Source};
-use model::{Error, Feed, LogPos, Names, Result, Row, Tick, TickLength};
+use ingest::log::{FencedWriter, Log, NewRecord, Reader, Record, Source, read_to_end};
+use model::{Error, Feed, LogPos, Names, Result, Row, StreamId, Tick, TickLength};
 use parking_lot::Mutex;
 
 /// What was fed, tick by tick.
@@ -324,4 +324,190 @@ fn records_that_retention_took_are_missed_loudly() {
     }
     let error = live.stop().unwrap_err().to_string();
     assert!(error.contains("trimmed"), "{error}");
+}
+
+/// The entries of the clock log.
+fn entries(log: &dyn Log) -> Vec<ClockEntry> {
+    let mut check = ClockReader::default();
+    let records = read_to_end(log, "city.clock", 0, 0).unwrap();
+    records.iter().map(|record| check.read(record).unwrap()).collect()
+}
+
+fn fails(city: &City) -> String {
+    let live = city.start(usize::MAX);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while live.status().error.is_none() {
+        assert!(Instant::now() < deadline, "it goes on");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    live.stop().unwrap_err().to_string()
+}
+
+#[test]
+fn no_record_is_bound_to_a_tick_that_was_closed_without_an_entry() {
+    let (_folder, log) = local();
+    let city = City::new(log);
+    city.append(10, 0);
+    let live = city.start(usize::MAX);
+    city.wait_for(10);
+    live.stop().unwrap();
+    let closed = city.fed.lock().closed;
+    let before = entries(&*city.log).last().unwrap().tick;
+    city.take();
+    // At once: had the wall clock been set back by less than a second meanwhile, the next tick would still be new.
+    city.append(10, 10);
+    let live = city.start(usize::MAX);
+    city.wait_for(20);
+    live.stop().unwrap();
+    let next = entries(&*city.log).into_iter().find(|entry| entry.tick > before).unwrap();
+    assert!(next.tick > closed && next.tick >= before + 1000, "{} after {before}", next.tick);
+}
+
+#[test]
+fn a_log_that_has_lost_its_beginning_before_the_first_run_is_read_from_where_it_begins() {
+    let (_folder, log) = local();
+    let city = City::new(log);
+    city.append(100, 0);
+    let starts: Vec<u64> =
+        city.log.end_offsets("city.telemetry").unwrap().iter().map(|end| end / 2).collect();
+    for (partition, start) in starts.iter().enumerate() {
+        city.log.trim("city.telemetry", partition as u16, *start).unwrap();
+    }
+    let left = 100 - starts.iter().sum::<u64>() as usize;
+    let live = city.start(usize::MAX);
+    city.wait_for(left);
+    live.stop().unwrap();
+    let first = city.take();
+    assert_eq!(first.len(), left);
+    let said: Vec<u64> = entries(&*city.log)[0].starts.iter().map(|start| start.offset).collect();
+    assert_eq!(said, starts.iter().copied().filter(|start| *start > 0).collect::<Vec<_>>());
+    let live = city.start(usize::MAX);
+    city.wait_for(left);
+    live.stop().unwrap();
+    assert_eq!(city.take(), first);
+    // What is forgotten after that is missed.
+    city.log.trim("city.telemetry", 0, starts[0] + 1).unwrap();
+    city.log.trim("city.telemetry", 1, starts[1] + 1).unwrap();
+    let error = fails(&city);
+    assert!(error.contains("trimmed"), "{error}");
+}
+
+#[test]
+fn new_records_do_not_take_the_places_of_lost_ones() {
+    let (_folder, log) = local();
+    let city = City::new(log);
+    city.append(10, 0);
+    // A clock log that knows more than the topic holds, as when the topic was made anew.
+    let bind = Bind { stream: StreamId::Telemetry, partition: 0, end: 1000, lag_records: 0 };
+    let mut clock = ClockWriter::take_over(&*city.log, "city.clock").unwrap();
+    clock.append(&ClockEntry::new(1_000_000, vec![bind])).unwrap();
+    let error = fails(&city);
+    assert!(error.contains("binds `city.telemetry` partition 0 up to 1000"), "{error}");
+    assert!(city.take().is_empty(), "nothing of that tick is fed");
+}
+
+#[test]
+fn a_record_without_a_value_deletes() {
+    let (_folder, log) = local();
+    let city = City::new(log);
+    let district = br#"{"kind":"district","id":"d1","name":"One"}"#.to_vec();
+    let gone = NewRecord { key: Some(b"district/d1".to_vec()), value: None };
+    city.log.append("city.reference", vec![NewRecord::new("district/d1", district), gone]).unwrap();
+    let seen: Arc<Mutex<Vec<(LogPos, bool)>>> = Arc::default();
+    let told = Arc::clone(&seen);
+    let feed = Box::new(move |feed: Feed| {
+        if let Feed::Rows { rows, tick: 1.. } = feed {
+            told.lock().extend(rows.iter().filter_map(|row| match row {
+                Row::Reference(record) => Some((record.pos, record.body.is_some())),
+                _ => None,
+            }));
+        }
+        Ok(())
+    });
+    let published = Arc::new(AtomicU64::new(u64::MAX));
+    let live =
+        Live::start(Arc::clone(&city.log), &Arc::new(Names::new()), config(), feed, published).unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while seen.lock().len() < 2 {
+        assert!(Instant::now() < deadline);
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    live.stop().unwrap();
+    let seen = seen.lock();
+    assert_eq!(
+        seen.iter().map(|(pos, there)| (pos.offset, *there)).collect::<Vec<_>>(),
+        [(0, true), (1, false)]
+    );
+}
+
+/// A log whose input comes no further than one record of each partition: a broker that hangs during a restart.
+struct Hanging(Arc<dyn Log>, Arc<AtomicU64>);
+
+impl Log for Hanging {
+    fn ensure_topic(&self, topic: &str, partitions: u16, compacted: bool) -> Result<u16> {
+        self.0.ensure_topic(topic, partitions, compacted)
+    }
+    fn append(&self, topic: &str, records: Vec<NewRecord>) -> Result<Vec<(u16, u64)>> {
+        self.0.append(topic, records)
+    }
+    fn reader(&self, sources: Vec<Source>) -> Result<Box<dyn Reader>> {
+        let clock = sources.iter().any(|source| source.topic == "city.clock");
+        let reader = self.0.reader(sources)?;
+        Ok(if clock { reader } else { Box::new(HangingReader { reader, polls: Arc::clone(&self.1) }) })
+    }
+    fn start_offsets(&self, topic: &str) -> Result<Vec<u64>> {
+        self.0.start_offsets(topic)
+    }
+    fn end_offsets(&self, topic: &str) -> Result<Vec<u64>> {
+        self.0.end_offsets(topic)
+    }
+    fn trim(&self, topic: &str, partition: u16, before: u64) -> Result<()> {
+        self.0.trim(topic, partition, before)
+    }
+    fn fenced_writer(&self, topic: &str, name: &str) -> Result<Box<dyn FencedWriter>> {
+        self.0.fenced_writer(topic, name)
+    }
+}
+
+struct HangingReader {
+    reader: Box<dyn Reader>,
+    polls: Arc<AtomicU64>,
+}
+
+impl Reader for HangingReader {
+    fn poll(&mut self, _: usize, wait: Duration, out: &mut Vec<Record>) -> Result<usize> {
+        if self.polls.fetch_add(1, Ordering::Relaxed) == 0 {
+            return self.reader.poll(1, wait, out);
+        }
+        std::thread::park_timeout(wait);
+        Ok(0)
+    }
+    fn drained(&self, _: usize) -> bool {
+        false
+    }
+    fn pause(&mut self, source: usize, paused: bool) {
+        self.reader.pause(source, paused);
+    }
+}
+
+#[test]
+fn a_stop_during_the_restart_feeds_no_half_tick() {
+    let (_folder, log) = local();
+    let city = City::new(Arc::clone(&log));
+    city.append(30, 0);
+    let live = city.start(usize::MAX);
+    city.wait_for(30);
+    live.stop().unwrap();
+    let polls = Arc::new(AtomicU64::new(0));
+    let hanging = City::new(Arc::new(Hanging(log, Arc::clone(&polls))));
+    let live = hanging.start(usize::MAX);
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while polls.load(Ordering::Relaxed) < 2 {
+        assert!(Instant::now() < deadline, "nothing is read");
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    // It waits for records of its first tick that don't come.
+    live.stop().unwrap();
+    let fed = hanging.fed.lock();
+    assert_eq!((fed.closed, fed.records.len()), (0, 0));
 }

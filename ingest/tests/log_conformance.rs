@@ -132,6 +132,43 @@ fn trimming_forgets_the_beginning(log: &dyn Log) {
     assert_eq!(error.retry, Retry::Never, "{error}");
 }
 
+fn trimming_never_goes_back(log: &dyn Log) {
+    log.ensure_topic("twice", 1, false).unwrap();
+    log.append("twice", (0..10).map(|n| record("k", &n.to_string())).collect()).unwrap();
+    log.trim("twice", 0, 6).unwrap();
+    // Kafka refuses what lies before the beginning, the local log has nothing to do; neither gets anything back.
+    let _ = log.trim("twice", 0, 3);
+    assert_eq!(log.start_offsets("twice").unwrap(), [6]);
+    log.trim("twice", 0, 10).unwrap();
+    assert_eq!(
+        (log.start_offsets("twice").unwrap(), log.end_offsets("twice").unwrap()),
+        (vec![10], vec![10])
+    );
+    assert_eq!(log.append("twice", vec![record("k", "next")]).unwrap(), [(0, 10)]);
+}
+
+fn a_paused_source_is_left_alone(log: &dyn Log) {
+    for topic in ["pause-a", "pause-b"] {
+        log.ensure_topic(topic, 1, false).unwrap();
+        log.append(topic, (0..50).map(|n| record("k", &n.to_string())).collect()).unwrap();
+    }
+    let mut reader = log.reader(vec![source("pause-a", 0, 0), source("pause-b", 0, 0)]).unwrap();
+    reader.pause(0, true);
+    let mut records = Vec::new();
+    let deadline = Instant::now() + LONG;
+    while !reader.drained(1) {
+        assert!(Instant::now() < deadline, "the end is never reached");
+        let before = records.len();
+        assert!(reader.poll(7, Duration::from_millis(100), &mut records).unwrap() <= 7);
+        assert!(records.len() <= before + 7, "no more than was asked for");
+    }
+    assert!(records.iter().all(|record| record.source == 1), "the paused source was read");
+    assert_eq!(records.len(), 50);
+    reader.pause(0, false);
+    let rest = poll(&mut *reader, 50);
+    assert_eq!(values(&rest), (0..50).map(|n| n.to_string()).collect::<Vec<_>>(), "its place is kept");
+}
+
 fn a_reader_wakes_when_something_comes(log: Arc<dyn Log>) {
     log.ensure_topic("wake", 1, false).unwrap();
     let mut reader = log.reader(vec![source("wake", 0, 0)]).unwrap();
@@ -214,6 +251,14 @@ macro_rules! suite {
                 trimming_forgets_the_beginning(&*$open);
             }
             #[test]
+            fn trim_twice() {
+                trimming_never_goes_back(&*$open);
+            }
+            #[test]
+            fn pause() {
+                a_paused_source_is_left_alone(&*$open);
+            }
+            #[test]
             fn wake() {
                 a_reader_wakes_when_something_comes($open);
             }
@@ -244,6 +289,7 @@ fn the_local_log_is_there_after_a_restart_and_has_one_owner() {
     let log = LocalLog::open(folder.path()).unwrap();
     log.ensure_topic("a", 2, false).unwrap();
     log.append("a", (0..20).map(|n| record(&n.to_string(), &n.to_string())).collect()).unwrap();
+    log.trim("a", 0, 2).unwrap();
     log.trim("a", 0, 1).unwrap();
     let (starts, ends) = (log.start_offsets("a").unwrap(), log.end_offsets("a").unwrap());
     let mut writer = log.fenced_writer("a", "w").unwrap();

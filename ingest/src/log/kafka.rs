@@ -29,6 +29,9 @@ const REQUEST: Duration = Duration::from_secs(20);
 /// How long a produced record may wait for its acknowledgement.
 const DELIVERY: Duration = Duration::from_secs(60);
 
+/// How often a reader tries to give its partitions queues of their own before the first of them has something.
+const ASSIGN_TRIES: usize = 10;
+
 /// A Kafka cluster.
 pub struct KafkaLog {
     config: ClientConfig,
@@ -98,7 +101,7 @@ impl KafkaLog {
             // The same key goes to the same partition whatever client produces it.
             .set("partitioner", "murmur2_random")
             .set("linger.ms", "2")
-            .set("message.max.bytes", "2097152")
+            .set("message.max.bytes", super::MAX_BATCH.to_string())
             .set("message.timeout.ms", DELIVERY.as_millis().to_string())
             .create_with_context(Deliveries)
             .map_err(wrong)?;
@@ -187,7 +190,14 @@ impl Log for KafkaLog {
         if there > 0 {
             return Ok(there);
         }
-        let mut wanted = NewTopic::new(topic, i32::from(partitions), TopicReplication::Fixed(-1));
+        let max_batch = super::MAX_BATCH.to_string();
+        // A broker's own defaults would forget after a week what a restart must read again, and refuse a record of the
+        // contract's full length. When records came is for the broker to say, not for whoever sends them.
+        let mut wanted = NewTopic::new(topic, i32::from(partitions), TopicReplication::Fixed(-1))
+            .set("retention.ms", "-1")
+            .set("retention.bytes", "-1")
+            .set("max.message.bytes", &max_batch)
+            .set("message.timestamp.type", "LogAppendTime");
         if compacted {
             wanted = wanted.set("cleanup.policy", "compact");
         }
@@ -232,6 +242,8 @@ impl Log for KafkaLog {
             .set("auto.offset.reset", "error")
             .set("fetch.wait.max.ms", "20")
             .set("queued.min.messages", "100000")
+            // Of each partition, since each has a queue of its own.
+            .set("queued.max.messages.kbytes", "16384")
             .create()
             .map_err(|e| failed("a consumer", e))?;
         let mut assignment = TopicPartitionList::new();
@@ -248,20 +260,27 @@ impl Log for KafkaLog {
                 )
                 .map_err(|e| failed("an assignment", e))?;
         }
-        consumer.assign(&assignment).map_err(|e| failed("an assignment", e))?;
         let consumer = Arc::new(consumer);
         let arrived = Arc::new(Arrived::default());
-        let mut queues = Vec::with_capacity(sources.len());
-        for source in &sources {
-            let queue = consumer.split_partition_queue(&source.topic, i32::from(source.partition));
-            let mut queue =
-                queue.ok_or_else(|| Error::internal("kafka: an assigned partition has no queue"))?;
-            let signal = Arc::clone(&arrived);
-            queue.set_nonempty_callback(move || signal.set());
-            queues.push(queue);
+        for _ in 0..ASSIGN_TRIES {
+            consumer.assign(&assignment).map_err(|e| failed("an assignment", e))?;
+            let mut queues = Vec::with_capacity(sources.len());
+            for source in &sources {
+                let queue = consumer.split_partition_queue(&source.topic, i32::from(source.partition));
+                let mut queue =
+                    queue.ok_or_else(|| Error::internal("kafka: an assigned partition has no queue"))?;
+                let signal = Arc::clone(&arrived);
+                queue.set_nonempty_callback(move || signal.set());
+                queues.push(queue);
+            }
+            // What came between the assignment and the split lies in the common queue, where the end of a partition
+            // cannot be told from that of another: assign again. Nothing comes there after the split.
+            if !serve(&consumer)? {
+                let (drained, paused) = (vec![false; sources.len()], vec![false; sources.len()]);
+                return Ok(Box::new(KafkaReader { consumer, queues, arrived, drained, paused, turn: 0 }));
+            }
         }
-        let drained = vec![false; sources.len()];
-        Ok(Box::new(KafkaReader { consumer, queues, arrived, drained, turn: 0 }))
+        Err(Error::external("kafka: partitions cannot be given queues of their own"))
     }
 
     fn start_offsets(&self, topic: &str) -> Result<Vec<u64>> {
@@ -289,6 +308,7 @@ impl Log for KafkaLog {
             .set("transactional.id", format!("{topic}/{name}"))
             .set("transaction.timeout.ms", "30000")
             .set("message.timeout.ms", "30000")
+            .set("message.max.bytes", super::MAX_BATCH.to_string())
             .set("linger.ms", "0")
             .create_with_context(Deliveries)
             .map_err(|e| failed("a transactional producer", e))?;
@@ -361,17 +381,22 @@ struct KafkaReader {
     queues: Vec<PartitionQueue<DefaultConsumerContext>>,
     arrived: Arc<Arrived>,
     drained: Vec<bool>,
+    paused: Vec<bool>,
     /// Which source comes first at the next poll, so that none starves.
     turn: usize,
 }
 
 impl KafkaReader {
     fn read(&mut self, max: usize, out: &mut Vec<Record>) -> Result<()> {
-        let n = self.queues.len();
-        let share = max.div_ceil(n.max(1));
+        let (n, before) = (self.queues.len(), out.len());
+        let reading = self.paused.iter().filter(|paused| !**paused).count();
+        let share = max.div_ceil(reading.max(1));
         for step in 0..n {
             let source = (self.turn + step) % n;
-            for _ in 0..share {
+            if self.paused[source] {
+                continue;
+            }
+            for _ in 0..share.min(max - (out.len() - before)) {
                 match self.queues[source].poll(Duration::ZERO) {
                     None => break,
                     Some(Ok(message)) => {
@@ -385,6 +410,7 @@ impl KafkaReader {
                         });
                     }
                     Some(Err(KafkaError::PartitionEOF(_))) => self.drained[source] = true,
+                    Some(Err(e)) if passing(&e) => warn(&e),
                     Some(Err(e)) => return Err(unreadable(e)),
                 }
             }
@@ -394,10 +420,44 @@ impl KafkaReader {
     }
 }
 
+/// Serves events of the client as a whole; whether a partition's records or end came this way.
+fn serve(consumer: &BaseConsumer) -> Result<bool> {
+    let mut came = false;
+    while let Some(event) = consumer.poll(Duration::ZERO) {
+        match event {
+            Ok(_) | Err(KafkaError::PartitionEOF(_)) => came = true,
+            Err(e) if passing(&e) => warn(&e),
+            Err(e) => return Err(unreadable(e)),
+        }
+    }
+    Ok(came)
+}
+
+/// Whether the client gets over it by itself: brokers that restart or change their roles.
+fn passing(e: &KafkaError) -> bool {
+    matches!(
+        e.rdkafka_error_code(),
+        Some(
+            RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::RequestTimedOut
+                | RDKafkaErrorCode::NetworkException
+                | RDKafkaErrorCode::LeaderNotAvailable
+                | RDKafkaErrorCode::NotLeaderForPartition
+        )
+    )
+}
+
+fn warn(e: &KafkaError) {
+    tracing::warn!(error = %e, "kafka: reading is interrupted; the client tries again");
+}
+
 fn unreadable(e: KafkaError) -> Error {
     match e.rdkafka_error_code() {
         Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-            Error::refused("kafka: what was wanted has been removed by retention").caused_by(e)
+            Error::refused("kafka: what was wanted has been removed by retention or by trimming").caused_by(e)
         }
         _ => failed("read", e),
     }
@@ -407,10 +467,8 @@ impl Reader for KafkaReader {
     fn poll(&mut self, max: usize, wait: Duration, out: &mut Vec<Record>) -> Result<usize> {
         let (deadline, before) = (Instant::now() + wait, out.len());
         loop {
-            // Errors of the client as a whole come here; messages don't.
-            match self.consumer.poll(Duration::ZERO) {
-                Some(Err(e)) if !matches!(e, KafkaError::PartitionEOF(_)) => return Err(unreadable(e)),
-                _ => {}
+            if serve(&self.consumer)? {
+                return Err(Error::internal("kafka: something came outside the queue of its partition"));
             }
             self.read(max, out)?;
             if out.len() > before || Instant::now() >= deadline {
@@ -422,5 +480,9 @@ impl Reader for KafkaReader {
 
     fn drained(&self, source: usize) -> bool {
         self.drained[source]
+    }
+
+    fn pause(&mut self, source: usize, paused: bool) {
+        self.paused[source] = paused;
     }
 }

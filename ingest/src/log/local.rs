@@ -18,6 +18,9 @@ use parking_lot::{Condvar, Mutex};
 use super::{FencedWriter, Log, NewRecord, Reader, Record, Source};
 use crate::clock::wall_ms;
 
+/// Records trimmed in one batch.
+const TRIM_AT_ONCE: u64 = 10_000;
+
 /// A log in a folder.
 #[derive(Clone)]
 pub struct LocalLog {
@@ -235,7 +238,7 @@ impl Log for LocalLog {
                     format!("local log: topic `{}` has no partition {}", source.topic, source.partition);
                 return Err(Error::user(text));
             }
-            positions.push(Position { topic: topic.id, drained: false, source });
+            positions.push(Position { topic: topic.id, drained: false, paused: false, source });
         }
         drop(topics);
         Ok(Box::new(LocalReader { shared: Arc::clone(&self.shared), positions, turn: 0 }))
@@ -258,14 +261,18 @@ impl Log for LocalLog {
         let this = topics.by_name.get_mut(topic).ok_or_else(|| unknown(topic))?;
         let id = this.id;
         let state = this.partitions.get_mut(usize::from(partition)).ok_or_else(|| unknown(topic))?;
+        // Piece by piece, each whole: a crash in between has trimmed less, and nothing is left behind.
         let before = before.min(state.end);
-        let mut batch = self.shared.database.batch().durability(Some(PersistMode::SyncAll));
-        batch.insert(&self.shared.meta, start_key(id, partition), before.to_be_bytes());
-        for offset in state.start..before {
-            batch.remove(&self.shared.records, record_key(id, partition, offset));
+        while state.start < before {
+            let upto = before.min(state.start + TRIM_AT_ONCE);
+            let mut batch = self.shared.database.batch().durability(Some(PersistMode::SyncAll));
+            batch.insert(&self.shared.meta, start_key(id, partition), upto.to_be_bytes());
+            for offset in state.start..upto {
+                batch.remove(&self.shared.records, record_key(id, partition, offset));
+            }
+            batch.commit().map_err(failed("cannot trim"))?;
+            state.start = upto;
         }
-        batch.commit().map_err(failed("cannot trim"))?;
-        state.start = state.start.max(before);
         Ok(())
     }
 
@@ -307,6 +314,16 @@ struct Position {
     topic: u32,
     source: Source,
     drained: bool,
+    paused: bool,
+}
+
+impl Position {
+    fn trimmed(&self, start: u64) -> Error {
+        Error::refused(format!(
+            "local log: `{}` partition {} begins at {start}, what was wanted from {} on has been trimmed",
+            self.source.topic, self.source.partition, self.source.from
+        ))
+    }
 }
 
 struct LocalReader {
@@ -317,72 +334,78 @@ struct LocalReader {
 }
 
 impl LocalReader {
-    fn read(&mut self, max: usize, out: &mut Vec<Record>) -> Result<usize> {
+    /// Reads up to `max` records that lie before `ends`.
+    fn read(&mut self, max: usize, ends: &[u64], out: &mut Vec<Record>) -> Result<usize> {
         let (n, before) = (self.positions.len(), out.len());
-        let share = max.div_ceil(n.max(1));
+        let has = |position: &Position, end: u64| !position.paused && position.source.from < end;
+        let reading = self.positions.iter().zip(ends).filter(|(position, end)| has(position, **end)).count();
+        let share = max.div_ceil(reading.max(1));
         for step in 0..n {
             let at = (self.turn + step) % n;
-            let position = &mut self.positions[at];
-            let (topic, partition, from) = (position.topic, position.source.partition, position.source.from);
-            let range = record_key(topic, partition, from)..=record_key(topic, partition, u64::MAX);
-            let room = share.min(max - (out.len() - before));
-            let mut taken = 0;
-            for entry in self.shared.records.range(range).take(room) {
-                let (key, value) = entry.into_inner().map_err(failed("cannot be read"))?;
-                let offset = offset_of(&key);
-                let corrupt = || {
-                    Error::external(format!(
-                        "local log: record {offset} of `{}` is corrupt",
-                        position.source.topic
-                    ))
-                };
-                out.push(decode(at, offset, &value).ok_or_else(corrupt)?);
-                position.source.from = offset + 1;
-                taken += 1;
+            let (position, end) = (&mut self.positions[at], ends[at]);
+            if has(position, end) {
+                let (topic, partition, from) =
+                    (position.topic, position.source.partition, position.source.from);
+                let range = record_key(topic, partition, from)..record_key(topic, partition, end);
+                let room = share.min(max - (out.len() - before));
+                for entry in self.shared.records.range(range).take(room) {
+                    let (key, value) = entry.into_inner().map_err(failed("cannot be read"))?;
+                    let offset = offset_of(&key);
+                    // Offsets here have no gaps, so one is where trimming overtook us.
+                    if offset != position.source.from {
+                        return Err(position.trimmed(offset));
+                    }
+                    let corrupt = || {
+                        Error::external(format!(
+                            "local log: record {offset} of `{}` is corrupt",
+                            position.source.topic
+                        ))
+                    };
+                    out.push(decode(at, offset, &value).ok_or_else(corrupt)?);
+                    position.source.from = offset + 1;
+                }
+                if room > 0 && position.source.from == from {
+                    return Err(position.trimmed(end));
+                }
             }
-            position.drained = taken < room;
+            position.drained = position.source.from >= end;
         }
         self.turn = (self.turn + 1) % n.max(1);
         Ok(out.len() - before)
     }
 
-    /// Whether a source has records after what was read; checks that trimming did not take them.
-    fn more(&self, topics: &Topics) -> Result<bool> {
-        let mut more = false;
-        for position in &self.positions {
-            let Some(topic) = topics.by_name.get(&position.source.topic) else { continue };
-            let state = topic.partitions[usize::from(position.source.partition)];
-            if position.source.from < state.start {
-                return Err(Error::refused(format!(
-                    "local log: `{}` partition {} begins at {}, what was wanted from {} on has been trimmed",
-                    position.source.topic, position.source.partition, state.start, position.source.from
-                )));
-            }
-            more |= position.source.from < state.end;
-        }
-        Ok(more)
+    /// Where each source ends; checks that trimming did not take what comes next.
+    fn ends(&self, topics: &Topics) -> Result<Vec<u64>> {
+        let end = |position: &Position| {
+            let Source { topic, partition, from } = &position.source;
+            let state =
+                topics.by_name.get(topic).ok_or_else(|| unknown(topic))?.partitions[usize::from(*partition)];
+            if *from < state.start { Err(position.trimmed(state.start)) } else { Ok(state.end) }
+        };
+        self.positions.iter().map(end).collect()
     }
 }
 
 impl Reader for LocalReader {
     fn poll(&mut self, max: usize, wait: Duration, out: &mut Vec<Record>) -> Result<usize> {
         let deadline = Instant::now() + wait;
+        let mut late = false;
         loop {
             let mut topics = self.shared.topics.lock();
-            while !self.more(&topics)? {
-                if self.shared.appended.wait_until(&mut topics, deadline).timed_out() {
-                    for position in &mut self.positions {
-                        position.drained = true;
-                    }
-                    return Ok(0);
-                }
+            let ends = self.ends(&topics)?;
+            let mut sources = self.positions.iter().zip(&ends);
+            let more = sources.any(|(position, end)| !position.paused && position.source.from < *end);
+            if !more && !late {
+                late = self.shared.appended.wait_until(&mut topics, deadline).timed_out();
+                continue;
             }
             drop(topics);
-            let n = self.read(max, out)?;
-            if n > 0 {
-                return Ok(n);
-            }
+            return self.read(max, &ends, out);
         }
+    }
+
+    fn pause(&mut self, source: usize, paused: bool) {
+        self.positions[source].paused = paused;
     }
 
     fn drained(&self, source: usize) -> bool {

@@ -58,8 +58,9 @@ pub struct Source {
 
 /// A log. Errors are external unless they say otherwise.
 pub trait Log: Send + Sync {
-    /// Makes sure that `topic` is there; a new one gets `partitions` partitions and keeps the last record of each key
-    /// for good if it is `compacted`. Returns how many partitions it has.
+    /// Makes sure that `topic` is there; a new one gets `partitions` partitions, takes records up to [`MAX_BATCH`], and
+    /// keeps what it holds until it is trimmed: for good, or of each key the last record if it is `compacted`. Returns
+    /// how many partitions it has.
     ///
     /// # Errors
     /// When the log cannot be reached or refuses.
@@ -112,6 +113,9 @@ pub trait Reader: Send {
 
     /// Whether everything that `source` had when it was last looked at has been read.
     fn drained(&self, source: usize) -> bool;
+
+    /// Leaves `source` alone, or goes on with it: a paused source is neither read nor waited for. Its place is kept.
+    fn pause(&mut self, source: usize, paused: bool);
 }
 
 /// The only writer of its name.
@@ -138,6 +142,8 @@ pub fn read_to_end(log: &dyn Log, topic: &str, partition: u16, from: u64) -> Res
     }
 }
 
+/// Longest record or compressed batch that a topic takes, bytes: twice the longest record of the contract.
+pub const MAX_BATCH: usize = 2 << 20;
 /// Records taken at once where nothing else limits them.
 pub const READ_AT_ONCE: usize = 4096;
 /// How long a poll waits where nothing else limits it.
