@@ -77,9 +77,9 @@ async function compare(page) {
     'vehicles-fresh': vehicles.length - stale - inState('offline'),
     'state-driving': inState('driving'),
     'state-stopped': inState('stopped'),
-    'tile-open': city?.open ?? 0,
-    'tile-overdue': city?.overdue ?? 0,
-    'tile-alerts': open.length,
+    'cases-open': city?.open ?? 0,
+    'cases-overdue': city?.overdue ?? 0,
+    'alerts-open': open.length,
     'alerts-severe': severity('severe'),
     'alerts-warning': severity('warning'),
     'alerts-notice': severity('notice'),
@@ -93,7 +93,7 @@ async function compare(page) {
     assert.equal(number(figures[name] ?? '—'), value, `${name} at tick ${tick}`);
   }
   const rate = city && city.closed > 0 ? (((city.closed - city.closed_overdue) / city.closed) * 100).toFixed(1) : '—';
-  assert.equal(figures['tile-onTime'], rate, `tile-onTime at tick ${tick}`);
+  assert.equal(figures['cases-on-time'], rate, `cases-on-time at tick ${tick}`);
   return { tick, compared: Object.keys(expected).length + 1, vehicles };
 }
 

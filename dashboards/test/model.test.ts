@@ -87,7 +87,7 @@ describe('cases', () => {
 
 describe('districts', () => {
   test('a missing view is unknown, a missing row is zero', () => {
-    const values = districtValues(['d1', 'd2'], countVehicles([vehicle('a', 'working')], T), null, new Map([['d1', { open: 5, overdue: 1, closed: 0, closedOnTime: 0 }]]));
+    const values = districtValues(['d1', 'd2'], countVehicles([vehicle('a', 'working')], T), null, new Map([['d1', { reported: 5, open: 5, overdue: 1, closed: 0, closedOnTime: 0 }]]));
     expect(values[0]!.values).toEqual({ open: 5, overdue: 1, alerts: null, working: 1 });
     expect(values[1]!.values).toEqual({ open: 0, overdue: 0, alerts: null, working: 0 });
     expect(rank(values, 'open').map((d) => d.id)).toEqual(['d1', 'd2']);

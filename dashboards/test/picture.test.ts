@@ -5,7 +5,7 @@ import type { Row, ViewSpec } from '../src/live/types';
 import { ramp } from '../src/screens/command/colour';
 import { gather, lens, townsOf } from '../src/screens/command/draw';
 import { FrameMaker, SUBSCRIPTIONS } from '../src/screens/command/frame';
-import { around, best, inside, overlap, textWidth } from '../src/screens/command/placing';
+import { around, best, inside, outsideOf, overlap, textWidth } from '../src/screens/command/placing';
 
 const road = (district: string, line: [number, number][]) => ({ id: 'r', name: '', district, grade: '1', line, schematic: true });
 
@@ -41,6 +41,8 @@ test('texts go where they cover least', () => {
   expect(best(spots, [around({ x: 0, y: 0 }, 2, 2)])?.at).toBe(spots[1]);
   expect(best(spots, [])?.at).toBe(spots[0]);
   expect(textWidth('宝塔')).toBe(2);
+  expect(outsideOf({ x: 1, y: 1, w: 2, h: 2 }, 10, 10)).toBe(0);
+  expect(outsideOf({ x: 9, y: 1, w: 2, h: 2 }, 10, 10)).toBe(2);
   const square = { type: 'Polygon' as const, coordinates: [[[0, 0], [4, 0], [4, 4], [0, 4], [0, 0]], [[1, 1], [2, 1], [2, 2], [1, 2], [1, 1]]] };
   expect([inside(square, [3, 3]), inside(square, [1.5, 1.5]), inside(square, [5, 1])]).toEqual([true, false, false]);
 });
@@ -50,6 +52,7 @@ test('vehicles on one spot are one mark with their number, two are still two', (
   const counts = (places: { p: { x: number; y: number } }[]) => gather(places, 10).map((crowd) => [crowd.p.x, crowd.n]);
   expect(counts([at(1), at(2), at(3), at(25)])).toEqual([[1, 3], [25, 1]]);
   expect(counts([at(1), at(1)])).toEqual([[1, 1], [1, 1]]);
+  expect(counts([at(1), at(6)])).toEqual([[1, 1], [6, 1]]);
 });
 
 describe('frame', () => {

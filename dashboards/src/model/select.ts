@@ -112,6 +112,7 @@ export function alertQueue(alerts: Iterable<AlertRow>, scope: string | null): Al
 }
 
 export interface CaseCounts {
+  reported: number;
   open: number;
   overdue: number;
   closed: number;
@@ -124,6 +125,7 @@ export function countCases(rates: Iterable<CaseRatesRow>, period = 'all'): Map<s
   for (const row of rates) {
     if (row.period !== period || row.scope === 'department') continue;
     counts.set(row.scope === 'city' ? null : row.id, {
+      reported: row.reported,
       open: row.open,
       overdue: row.overdue,
       closed: row.closed,

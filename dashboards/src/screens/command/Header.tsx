@@ -31,7 +31,7 @@ export function Header(props: { screen: Screen }) {
         <span class="fact">
           {t('fresh')}{' '}
           <b data-testid="vehicles-fresh">{num(counts()?.fresh ?? (frame()?.vehicleCounts ? 0 : null))}</b>
-          <small>/<span data-testid="vehicles-total">{num(counts()?.total ?? (frame()?.vehicleCounts ? 0 : null))}</span></small>
+          <small>/<span data-testid="vehicles-total" data-tick={frame()?.tick}>{num(counts()?.total ?? (frame()?.vehicleCounts ? 0 : null))}</span></small>
         </span>
         <span class="fact">
           {t('stale')} <b class="warn" data-testid="vehicles-stale">{num(counts()?.stale ?? (frame()?.vehicleCounts ? 0 : null))}</b>

@@ -8,7 +8,7 @@ import { alertText } from './alert-text';
 import { BaseMap, boxOfDistricts } from './base-map';
 import { BESIDE, GROUND, UNKNOWN, gradient, ramp } from './colour';
 import { type Point, type Project, type Town, drawScene, lens, prepare, townsOf } from './draw';
-import { type Rect, around, best, inside, overlap, textWidth } from './placing';
+import { type Rect, around, best, inside, outsideOf, overlap, textWidth } from './placing';
 import { SeverityMark, ShapeMark } from './Marks';
 import { createDistrictValues } from './Ranking';
 import { type Screen, num } from './state';
@@ -127,8 +127,11 @@ export function MapPanel(props: { screen: Screen }) {
         { x: p.x + dx, y: p.y }, { x: p.x - dx, y: p.y }, { x: p.x, y: p.y - dy }, { x: p.x, y: p.y + dy },
         { x: p.x + dx, y: p.y - dy }, { x: p.x + dx, y: p.y + dy }, { x: p.x - dx, y: p.y - dy }, { x: p.x - dx, y: p.y + dy },
       ];
+      // What the panel would cut off cannot be read at all: such a place is not tried.
+      const whole = middles.map((middle) => around(middle, w, h))
+        .filter((at) => outsideOf(at, canvas.clientWidth, canvas.clientHeight) <= 0);
       const onTowns = (at: Rect) => ground.reduce((sum, town) => sum + overlap(at, town), 0) * 0.2;
-      const found = best(middles.map((middle) => around(middle, w, h)), texts, onTowns);
+      const found = best(whole, texts, onTowns);
       // A note that would cover a name is left to the list.
       if (!found || texts.some((other) => overlap(found.at, other) > w * h * 0.1)) continue;
       texts.push(found.at);

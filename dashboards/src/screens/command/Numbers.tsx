@@ -48,14 +48,14 @@ export function Headline(props: { screen: Screen }) {
 }
 
 function Tile(props: {
-  screen: Screen; tone: 'ok' | 'warn' | 'bad'; name: string; label: string; value: string; unit: string; note: JSX.Element;
+  screen: Screen; tone: 'ok' | 'warn' | 'bad'; name: string; testid: string; label: string; value: string; unit: string; note: JSX.Element;
 }) {
   const { frame, scope, trends } = props.screen;
   return (
     <div class={`tile ${props.tone}`}>
       <h3>{props.label}</h3>
       <div class="tile-value">
-        <span class="value" data-testid={`tile-${props.name}`} data-tick={frame()?.tick}>{props.value}</span>
+        <span class="value" data-testid={props.testid} data-tick={frame()?.tick}>{props.value}</span>
         <span class="unit">{props.unit}</span>
       </div>
       <Spark trend={trends.get(scope(), props.name)} tick={frame()?.tick} tone={props.tone} />
@@ -68,7 +68,7 @@ export function Tiles(props: { screen: Screen }) {
   const { t, frame, scope } = props.screen;
   const cases = () => {
     const all = frame()?.cases;
-    return all ? (all.get(scope()) ?? { open: 0, overdue: 0, closed: 0, closedOnTime: 0 }) : undefined;
+    return all ? (all.get(scope()) ?? { reported: 0, open: 0, overdue: 0, closed: 0, closedOnTime: 0 }) : undefined;
   };
   const alerts = () => frame()?.alertCounts?.get(scope());
   const alertsKnown = () => frame()?.alertCounts != null;
@@ -83,15 +83,15 @@ export function Tiles(props: { screen: Screen }) {
   };
   return (
     <section class="panel tiles">
-      <Tile screen={props.screen} name="open" tone="ok" label={t('openCases')} value={num(cases()?.open)} unit={t('items')}
-        note={t('closedOf', { onTime: num(cases()?.closedOnTime), closed: num(cases()?.closed) })} />
-      <Tile screen={props.screen} name="overdue" tone="bad" label={t('overdueCases')} value={num(cases()?.overdue)} unit={t('items')}
+      <Tile screen={props.screen} name="open" testid="cases-open" tone="ok" label={t('openCases')} value={num(cases()?.open)} unit={t('items')}
+        note={t('reportedN', { n: num(cases()?.reported) })} />
+      <Tile screen={props.screen} name="overdue" testid="cases-overdue" tone="bad" label={t('overdueCases')} value={num(cases()?.overdue)} unit={t('items')}
         note={t('ofOpen', { share: overdueShare() === null ? '—' : `${percent(overdueShare())}%` })} />
-      <Tile screen={props.screen} name="alerts" tone="warn" label={t('openAlerts')}
+      <Tile screen={props.screen} name="alerts" testid="alerts-open" tone="warn" label={t('openAlerts')}
         value={num(alertsKnown() ? (alerts()?.open ?? 0) : null)} unit={t('count')}
         note={oldest() === null ? t('noneOpen') : t('oldest', { span: oldest() as string })} />
-      <Tile screen={props.screen} name="onTime" tone="ok" label={t('onTime')} value={percent(onTimeRate(cases()))} unit="%"
-        note={t('sinceStart')} />
+      <Tile screen={props.screen} name="onTime" testid="cases-on-time" tone="ok" label={t('onTime')} value={percent(onTimeRate(cases()))} unit="%"
+        note={t('closedOf', { onTime: num(cases()?.closedOnTime), closed: num(cases()?.closed) })} />
     </section>
   );
 }

@@ -107,16 +107,17 @@ export interface Scene {
 /** From so many on, vehicles that stand on one spot are one mark with their number. */
 const CROWD = 3;
 
-/** Marks that would cover each other, as one with their number; a cell is `cell` px wide. */
+/** Marks that would cover each other, as one with their number; fewer stay where they are. A cell is `cell` px wide. */
 export function gather<P extends { p: Point }>(places: readonly P[], cell: number): (P & { n: number })[] {
-  const cells = new Map<string, P & { n: number }>();
+  const cells = new Map<string, P[]>();
   for (const place of places) {
     const key = `${Math.floor(place.p.x / cell)},${Math.floor(place.p.y / cell)}`;
     const crowd = cells.get(key);
-    if (crowd) crowd.n++;
-    else cells.set(key, { ...place, n: 1 });
+    if (crowd) crowd.push(place);
+    else cells.set(key, [place]);
   }
-  return [...cells.values()].flatMap((crowd) => (crowd.n >= CROWD ? [crowd] : Array.from({ length: crowd.n }, () => ({ ...crowd, n: 1 }))));
+  return [...cells.values()].flatMap((crowd) =>
+    crowd.length >= CROWD ? [{ ...(crowd[0] as P), n: crowd.length }] : crowd.map((place) => ({ ...place, n: 1 })));
 }
 
 function drawCount(ctx: CanvasRenderingContext2D, n: number, p: Point, s: number): void {

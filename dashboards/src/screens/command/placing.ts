@@ -34,6 +34,11 @@ export function best(candidates: readonly Rect[], taken: readonly Rect[], extra:
   return chosen;
 }
 
+/** How much of a rectangle lies outside of a panel of this size, whose corner is the origin. */
+export function outsideOf(at: Rect, width: number, height: number): number {
+  return at.w * at.h - overlap(at, { x: 0, y: 0, w: width, h: height });
+}
+
 /** About how wide a text is, in units of its font size. */
 export function textWidth(text: string): number {
   let width = 0;
