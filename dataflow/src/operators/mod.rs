@@ -14,8 +14,24 @@ pub mod publish;
 pub mod ticked;
 pub mod timeline;
 
+use timely::dataflow::operators::Exchange;
+
 /// Spreads keys over workers: a mixed hash, so that neighbouring symbols don't go to the same worker.
 pub fn route(key: u32) -> u64 {
     let mixed = u64::from(key).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     mixed ^ (mixed >> 32)
+}
+
+/// Sends each row to the worker that `by` names, modulo their number; with one worker there is nothing to send.
+pub fn spread<'scope, D>(
+    rows: ticked::Tagged<'scope, D>,
+    by: impl Fn(&D) -> u64 + 'static,
+) -> ticked::Tagged<'scope, D>
+where
+    D: timely::ExchangeData,
+{
+    match rows.scope().peers() {
+        1 => rows,
+        _ => rows.exchange(move |(_, row)| by(row)),
+    }
 }

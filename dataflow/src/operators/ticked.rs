@@ -46,8 +46,15 @@ pub fn ticked<'scope, L: Ticked>(
         let mut emitted = Vec::new();
         move |(input, frontier), output| {
             input.for_each(|_stamp, data| {
-                for (tick, row) in data.drain(..) {
-                    stash.entry(tick).or_default().push(row);
+                // A message mostly holds rows of one tick: its place in the stash is looked for once a run.
+                let mut rows = data.drain(..).peekable();
+                while let Some((tick, row)) = rows.next() {
+                    let place = stash.entry(tick).or_default();
+                    place.reserve(rows.len() + 1);
+                    place.push(row);
+                    while let Some((_, row)) = rows.next_if(|(next, _)| *next == tick) {
+                        place.push(row);
+                    }
                 }
             });
             let Some(held) = capability.as_mut() else { return };

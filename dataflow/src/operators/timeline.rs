@@ -132,6 +132,11 @@ impl<T: Timed> Timeline<T> {
         self.chunks.back()?.last()
     }
 
+    /// The latest item that `is` takes: mostly the last.
+    pub fn latest(&self, is: impl Fn(&T) -> bool) -> Option<&T> {
+        self.chunks.iter().rev().find_map(|chunk| chunk.iter().rev().find(|item| is(item)))
+    }
+
     /// The end.
     pub fn end(&self) -> Place {
         Place { chunk: self.chunks.len(), index: 0 }

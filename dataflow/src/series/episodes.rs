@@ -15,7 +15,7 @@ use model::Sym;
 use model::reference::{Condition, RuleRef, SensorRef, Severity};
 use serde::{Deserialize, Serialize};
 
-use super::{Out, Point};
+use super::{Out, Point, Span};
 use crate::operators::delta::{Delta, Keyed};
 use crate::operators::timeline::{Timed, Timeline};
 
@@ -126,12 +126,37 @@ impl Episodes {
         say_difference(old, &self.list, out);
     }
 
-    /// Judges `points` from event time `from` on, everything that changed being within `from..=until`.
+    /// Goes on with the points from `from` on, which are new and come after all that were there: the common case.
+    pub fn extend(
+        &mut self,
+        rule: &RuleRef,
+        points: &Timeline<Point>,
+        from: i64,
+        context: &Context,
+        out: &mut Vec<Out>,
+    ) {
+        // The clock may have raised an episode later than these points: then they have a say in it.
+        if self.lasting() && self.list.last().is_some_and(|last| last.raised_ts > from) {
+            let until = points.last().map_or(from, Timed::ts);
+            return self.judge_from(rule, points, Span { from, until, in_order: true }, context, out);
+        }
+        // Only the last episode can change, if it lasts.
+        let kept = self.list.len() - usize::from(self.lasting());
+        let old = self.list[kept..].to_vec();
+        for point in points.from(points.first_from(from)) {
+            self.step(rule, point, context);
+        }
+        if self.list.len() > kept {
+            say_difference(old, &self.list[kept..], out);
+        }
+    }
+
+    /// Judges `points` again where they changed, and on until nothing changes any more.
     pub fn judge_from(
         &mut self,
         rule: &RuleRef,
         points: &Timeline<Point>,
-        (from, until): (i64, i64),
+        Span { from, until, .. }: Span,
         context: &Context,
         out: &mut Vec<Out>,
     ) {
@@ -234,7 +259,10 @@ impl Episodes {
     pub fn pass(&mut self, rule: &RuleRef, now: i64, context: &Context, out: &mut Vec<Out>) {
         if self.hold_until(rule, now, context) {
             out.extend(
-                self.list.last().cloned().map(|new| Out::Episode(Delta { old: None, new: Some(new) })),
+                self.list
+                    .last()
+                    .cloned()
+                    .map(|new| Out::Episode(Box::new(Delta { old: None, new: Some(new) }))),
             );
         }
     }
@@ -284,7 +312,7 @@ fn run_before(rule: &RuleRef, points: &Timeline<Point>, at: crate::operators::ti
 pub(super) fn say_difference(old: Vec<Episode>, new: &[Episode], out: &mut Vec<Out>) {
     let mut new = new.iter().peekable();
     let mut say = |old: Option<Episode>, new: Option<&Episode>| {
-        out.extend(Delta::between(old, new.cloned()).map(Out::Episode));
+        out.extend(Delta::between(old, new.cloned()).map(|delta| Out::Episode(Box::new(delta))));
     };
     for old in old {
         while let Some(earlier) = new.next_if(|new| new.raised_ts < old.raised_ts) {

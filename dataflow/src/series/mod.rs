@@ -121,7 +121,7 @@ pub enum Out {
     /// The row of a series in `sensors`.
     Sensor(Delta<SensorRow>),
     /// An episode of a rule began, changed or never was.
-    Episode(Delta<Episode>),
+    Episode(Box<Delta<Episode>>),
     /// A pane of this worker's share of a group changed.
     Pane(PaneChange),
     /// Readings that took the place of earlier ones, by partition.
@@ -233,17 +233,19 @@ impl SeriesLogic {
         let rules = &self.rules;
         // Another metric of the same time has told already that the sensor was heard then.
         let elsewhere = heard >= Some(ts) && sensor.series.iter().any(|(_, series)| series.points.has(ts));
+        let (panes, group) = (&mut self.panes, Group::of(reading.metric, reference.as_ref()));
         let series = sensor.series(reading.metric, || {
+            panes.join(reading.sensor, group);
             let covering = |(_, rule): &(&Sym, &RuleRef)| covers(rule, reading.metric, reference.as_ref());
             rules.iter().filter(covering).map(|(id, _)| (*id, Episodes::default())).collect()
         });
+        let in_order = series.points.last().is_none_or(|last| last.ts() < ts);
         let (_, old) = series.points.insert(point);
         let known = old.is_some() || elsewhere;
         if old.is_some() {
             *changed.replaced.entry((reading.pos.stream, reading.pos.partition)).or_default() += 1;
         }
-        let group = Group::of(reading.metric, reference.as_ref());
-        self.panes.replace(reading.sensor, group, ts, old.and_then(|old| old.counted()), point.counted());
+        self.panes.replace(group, ts, old.and_then(|old| old.counted()), point.counted());
         match heard {
             None => {
                 let watching =
@@ -265,8 +267,10 @@ impl SeriesLogic {
             }
             Some(_) => {}
         }
-        let span = changed.spans.entry((reading.sensor, reading.metric)).or_insert((ts, ts));
-        *span = (span.0.min(ts), span.1.max(ts));
+        let span = changed.spans.entry((reading.sensor, reading.metric));
+        let span = span.or_insert(Span { from: ts, until: ts, in_order: true });
+        *span =
+            Span { from: span.from.min(ts), until: span.until.max(ts), in_order: span.in_order && in_order };
     }
 
     /// Folds what changed, lets time pass, and says the new rows.
@@ -293,8 +297,12 @@ impl SeriesLogic {
             for (rule_id, episodes) in &mut series.episodes {
                 let Some(rule) = self.rules.get(rule_id) else { continue };
                 let context = episodes::Context::new(*rule_id, id, *metric, known);
-                if let Some(span) = changed.spans.get(&(id, *metric)) {
-                    episodes.judge_from(rule, &series.points, *span, &context, out);
+                match changed.spans.get(&(id, *metric)) {
+                    Some(span) if span.in_order => {
+                        episodes.extend(rule, &series.points, span.from, &context, out)
+                    }
+                    Some(span) => episodes.judge_from(rule, &series.points, *span, &context, out),
+                    None => {}
                 }
                 episodes.pass(rule, now, &context, out);
                 wake = earliest(wake, episodes.due(rule));
@@ -305,8 +313,7 @@ impl SeriesLogic {
                     episodes.prune(before);
                 }
             }
-            let latest =
-                series.points.before(series.points.end()).find(|point| point.quality != Quality::Bad);
+            let latest = series.points.latest(|point| point.quality != Quality::Bad);
             let row = SensorRow {
                 sensor: id,
                 metric: *metric,
@@ -348,11 +355,22 @@ fn covers(rule: &RuleRef, metric: Sym, sensor: Option<&SensorRef>) -> bool {
         && matches(rule.district, sensor.map_or(Sym::EMPTY, |sensor| sensor.district))
 }
 
+/// The stretch of a series in which points changed.
+#[derive(Clone, Copy, Debug)]
+pub struct Span {
+    /// The first event time that changed.
+    pub from: i64,
+    /// The last event time that changed.
+    pub until: i64,
+    /// Whether all that changed is new points after those that were there.
+    pub in_order: bool,
+}
+
 /// What the readings of one tick changed.
 #[derive(Default)]
 struct Changed {
-    /// First and last event time that changed in each series.
-    spans: HashMap<(Sym, Sym), (i64, i64)>,
+    /// What changed in each series.
+    spans: HashMap<(Sym, Sym), Span>,
     /// Readings that took the place of earlier ones, by partition.
     replaced: BTreeMap<(StreamId, u16), u64>,
 }

@@ -113,8 +113,13 @@ impl Panes {
         }
     }
 
-    /// A reading of `sensor` at `ts` counted `old` and now counts `new`.
-    pub fn replace(&mut self, sensor: Sym, group: Group, ts: i64, old: Option<f64>, new: Option<f64>) {
+    /// `sensor` has a series in `group` from now on.
+    pub fn join(&mut self, sensor: Sym, group: Group) {
+        self.members.entry(group).or_default().insert(sensor);
+    }
+
+    /// A reading at `ts` of a member of `group` counted `old` and now counts `new`.
+    pub fn replace(&mut self, group: Group, ts: i64, old: Option<f64>, new: Option<f64>) {
         if old == new {
             return;
         }
@@ -133,7 +138,6 @@ impl Panes {
         if let Some(new) = new {
             let one = Aggregate::one(new);
             shares.entry(group).and_modify(|share| *share = share.and(one)).or_insert(one);
-            self.members.entry(group).or_default().insert(sensor);
         }
         *self.changed.entry((group, pane)).or_default() |= look;
     }
@@ -154,9 +158,10 @@ impl Panes {
         if let Some(members) = self.members.get_mut(&from) {
             members.remove(&sensor);
         }
+        self.join(sensor, to);
         for point in points.iter() {
-            self.replace(sensor, from, point.ts(), point.counted(), None);
-            self.replace(sensor, to, point.ts(), None, point.counted());
+            self.replace(from, point.ts(), point.counted(), None);
+            self.replace(to, point.ts(), None, point.counted());
         }
     }
 

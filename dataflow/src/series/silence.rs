@@ -102,7 +102,7 @@ impl Silences {
             let new =
                 context.episode(watch.severity, heard, heard + watch.limit, watch.limit as f64 / 1000.0);
             self.list.push(new.clone());
-            out.push(Out::Episode(Delta { old: None, new: Some(new) }));
+            out.push(Out::Episode(Box::new(Delta { old: None, new: Some(new) })));
         }
     }
 

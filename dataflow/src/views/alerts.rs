@@ -17,16 +17,16 @@ use std::sync::Arc;
 use model::reference::Severity;
 use model::{Action, ActionKind, Column, Names, Row, Sym, Tick, Type, Value, ViewSpec};
 use serde::{Deserialize, Serialize};
+use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::Map;
-use timely::dataflow::operators::{Concat, Exchange};
 
 use super::{Context, View};
 use crate::Settings;
 use crate::operators::delta::Delta;
 use crate::operators::keyed::KeyedState;
 use crate::operators::publish::ViewRow;
-use crate::operators::route;
 use crate::operators::ticked::{Ticked, ticked};
+use crate::operators::{route, spread};
 use crate::series::episodes::Episode;
 
 /// The view.
@@ -158,7 +158,7 @@ fn render(context: &mut Context<'_>, id: model::ViewId) {
         Row::Action(action) => Some((tick, In::Action(*action))),
         _ => None,
     });
-    let input = episodes.concat(actions).exchange(|(_, input)| match input {
+    let input = spread(episodes.concat(actions), |input| match input {
         In::Episode(id, _) => route(id.0),
         In::Action(action) => route(action.target.0),
     });

@@ -19,8 +19,8 @@ use std::sync::Arc;
 use model::rows::Limit;
 use model::{CaseEvent, CaseEventKind, Column, Row, StreamId, Sym, Tick, Type, Typed, Value, ViewSpec};
 use serde::{Deserialize, Serialize};
+use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::{Map, Partition};
-use timely::dataflow::operators::{Concat, Exchange};
 
 use super::reference::CurrentRow;
 use super::{Replaced, View};
@@ -29,8 +29,8 @@ use crate::calendar::{Calendar, counts_working_time};
 use crate::operators::delta::{Delta, Keyed};
 use crate::operators::keyed::KeyedState;
 use crate::operators::publish::ViewRow;
-use crate::operators::route;
 use crate::operators::ticked::{Tagged, Ticked, ticked};
+use crate::operators::{route, spread};
 
 /// The view.
 pub const VIEW: View = View {
@@ -340,7 +340,7 @@ pub(super) fn operate<'s>(
     calendar: Tagged<'s, Delta<CurrentRow>>,
     settings: &Arc<Settings>,
 ) -> (Tagged<'s, Delta<CaseRow>>, Tagged<'s, Replaced>) {
-    let events = events.exchange(|(_, row)| match row {
+    let events = spread(events, |row| match row {
         Row::Case(event) => route(event.case.0),
         _ => 0,
     });

@@ -21,14 +21,14 @@ use std::sync::Arc;
 
 use model::{Kind, Names, Row, StreamId, Tick, ViewId, ViewSpec};
 use timely::dataflow::operators::vec::{Broadcast, Filter, Map, Partition};
-use timely::dataflow::operators::{Concat, Concatenate, Exchange};
+use timely::dataflow::operators::{Concat, Concatenate};
 use timely::dataflow::{ProbeHandle, Scope};
 
 use crate::Settings;
 use crate::operators::delta::Delta;
 use crate::operators::publish::{Outbox, ViewRow, publish};
-use crate::operators::route;
 use crate::operators::ticked::{Tagged, ticked};
+use crate::operators::{route, spread};
 use crate::series;
 use reference::CurrentRow;
 
@@ -141,7 +141,7 @@ impl<'scope> Context<'scope> {
         let rules = of(&[Kind::Rule]).broadcast();
         let calendar = of(&[Kind::Calendar]).broadcast();
 
-        let readings = inputs.readings.exchange(|(_, row)| match row {
+        let readings = spread(inputs.readings, |row| match row {
             Row::Reading(reading) => route(reading.sensor.0),
             _ => 0,
         });
@@ -167,7 +167,7 @@ impl<'scope> Context<'scope> {
             _ => None,
         });
         let episodes = port().flat_map(|(tick, out)| match out {
-            series::Out::Episode(delta) => Some((tick, delta)),
+            series::Out::Episode(delta) => Some((tick, *delta)),
             _ => None,
         });
         let panes = port().flat_map(|(tick, out)| match out {

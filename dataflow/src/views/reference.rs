@@ -12,7 +12,6 @@ use std::sync::Arc;
 
 use model::{Column, Kind, RefBody, RefRecord, Row, Sym, Tick, TickLength, Type, Value, ViewSpec};
 use serde::{Deserialize, Serialize};
-use timely::dataflow::operators::Exchange;
 use timely::dataflow::operators::vec::Map;
 
 use super::View;
@@ -20,8 +19,8 @@ use crate::Settings;
 use crate::operators::delta::{Delta, Keyed};
 use crate::operators::keyed::KeyedState;
 use crate::operators::publish::ViewRow;
-use crate::operators::route;
 use crate::operators::ticked::{Tagged, Ticked, ticked};
+use crate::operators::{route, spread};
 
 /// The view.
 pub const VIEW: View = View {
@@ -87,7 +86,7 @@ pub(super) fn render<'s>(
         Row::Reference(record) => Some((tick, *record)),
         _ => None,
     });
-    let records = records.exchange(|(_, record)| route(record.id.0));
+    let records = spread(records, |record| route(record.id.0));
     ticked(records, "reference", Current { tick: settings.tick, records: KeyedState::default() })
 }
 

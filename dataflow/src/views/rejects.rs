@@ -9,15 +9,15 @@ use std::sync::Arc;
 
 use model::{Column, LogPos, Row, Tick, Type, Value, ViewSpec};
 use serde::{Deserialize, Serialize};
+use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::Map;
-use timely::dataflow::operators::{Concat, Exchange};
 
 use super::{Context, View};
 use crate::operators::delta::{Delta, Keyed};
 use crate::operators::park::expire;
 use crate::operators::publish::ViewRow;
-use crate::operators::route;
 use crate::operators::ticked::Tagged;
+use crate::operators::{route, spread};
 
 /// Columns of a refused record, shared with `late_ledger`.
 pub(super) const COLUMNS: &[Column] = &[
@@ -45,10 +45,8 @@ pub const VIEW: View = View {
             Row::Rejected(refused) => Some(refused),
             _ => None,
         });
-        let jumps = context
-            .jumps
-            .clone()
-            .exchange(|(_, delta)| route(delta.key().map_or(0, |(pos, _)| pos.offset as u32)));
+        let jumps =
+            spread(context.jumps.clone(), |delta| route(delta.key().map_or(0, |(pos, _)| pos.offset as u32)));
         let rows =
             expire(refused.concat(jumps), "rejects", context.settings.refused_retention_ms, |row| row.tick);
         let prefix: Arc<str> = context.settings.topic_prefix.as_str().into();
@@ -125,7 +123,7 @@ pub(super) fn of<'s>(
         };
         Some((tick, Delta { old: None, new: Some(row) }))
     });
-    refused.exchange(|(_, delta)| route(delta.key().map_or(0, |(pos, _)| pos.offset as u32)))
+    spread(refused, |delta| route(delta.key().map_or(0, |(pos, _)| pos.offset as u32)))
 }
 
 /// Naive recomputation from all rows.

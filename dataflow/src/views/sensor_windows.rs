@@ -14,15 +14,14 @@ use std::sync::Arc;
 
 use model::{Column, Sym, Tick, Type, Value, ViewSpec};
 use serde::{Deserialize, Serialize};
-use timely::dataflow::operators::Exchange;
 
 use super::{Context, View};
 use crate::Settings;
 use crate::operators::delta::{Delta, Keyed};
 use crate::operators::keyed::KeyedState;
 use crate::operators::publish::ViewRow;
-use crate::operators::route;
 use crate::operators::ticked::{Ticked, ticked};
+use crate::operators::{route, spread};
 use crate::series::panes::{Aggregate, Group, PaneChange};
 
 /// The view.
@@ -81,7 +80,7 @@ impl ViewRow for WindowRow {
 }
 
 fn render(context: &mut Context<'_>, id: model::ViewId) {
-    let panes = context.panes.clone().exchange(|(_, change)| {
+    let panes = spread(context.panes.clone(), |change| {
         let Group { kind: Sym(kind), metric: Sym(metric), district: Sym(district) } = change.group;
         route(kind ^ metric.rotate_left(11) ^ district.rotate_left(22))
     });

@@ -15,15 +15,15 @@ use std::collections::VecDeque;
 
 use model::{Bound, Column, Row, StreamId, Tick, Type, Value, ViewSpec};
 use serde::{Deserialize, Serialize};
+use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::Map;
-use timely::dataflow::operators::{Concat, Exchange};
 
 use super::{Context, Replaced, View};
 use crate::operators::delta::{Delta, Keyed};
 use crate::operators::keyed::KeyedState;
 use crate::operators::publish::ViewRow;
-use crate::operators::route;
 use crate::operators::ticked::{Ticked, ticked};
+use crate::operators::{route, spread};
 
 /// The view.
 pub const VIEW: View = View {
@@ -134,7 +134,7 @@ fn render(context: &mut Context<'_>, id: model::ViewId) {
         let (row, n) = delta.new.as_ref().map(|row| (row, 1)).or(delta.old.as_ref().map(|row| (row, -1)))?;
         Some((tick, In::Jumps((row.pos.stream, row.pos.partition, n))))
     });
-    let input = bound.concat(replaced).concat(jumps).exchange(|(_, input)| {
+    let input = spread(bound.concat(replaced).concat(jumps), |input| {
         let (stream, partition) = of(input);
         route(u32::from(partition) << 3 | u32::from(stream as u8))
     });

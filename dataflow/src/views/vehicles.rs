@@ -19,8 +19,8 @@ use model::reference::VehicleRef;
 use model::rows::DEGREE;
 use model::{Column, Fix, LogPos, Names, Row, StreamId, Sym, Tick, Type, Typed, Value, ViewSpec};
 use serde::{Deserialize, Serialize};
+use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::{Map, Partition};
-use timely::dataflow::operators::{Concat, Exchange};
 
 use super::reference::CurrentRow;
 use super::rejects::RefusedRow;
@@ -29,9 +29,9 @@ use crate::Settings;
 use crate::operators::delta::{Delta, Keyed};
 use crate::operators::keyed::KeyedState;
 use crate::operators::publish::ViewRow;
-use crate::operators::route;
 use crate::operators::ticked::{Tagged, Ticked, ticked};
 use crate::operators::timeline::{Place, Timed, Timeline};
+use crate::operators::{route, spread};
 
 /// The view.
 pub const VIEW: View = View {
@@ -62,6 +62,8 @@ pub const VIEW: View = View {
 
 /// Mean radius of the earth, m.
 const EARTH_M: f64 = 6_371_008.8;
+/// 10⁻⁷ degrees on a great circle, m, rounded up.
+const TENTH_M: f64 = 0.011_119_6;
 
 /// A row of the view.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -172,7 +174,11 @@ pub(crate) fn distance_m((lon_a, lat_a): (i32, i32), (lon_b, lat_b): (i32, i32))
 
 fn agree(a: &Point, b: &Point, limit_kmh: f64) -> bool {
     let hours = (b.ts - a.ts) as f64 / 3_600_000.0;
-    distance_m((a.lon, a.lat), (b.lon, b.lat)) / 1000.0 <= limit_kmh * hours
+    let allowed_m = limit_kmh * hours * 1000.0;
+    // Along the meridian and then along the equator's scale is never shorter than the great circle: what that way
+    // allows needs no trigonometry, and that is nearly every fix.
+    let tenths = (f64::from(b.lon) - f64::from(a.lon)).abs() + (f64::from(b.lat) - f64::from(a.lat)).abs();
+    tenths * TENTH_M <= allowed_m || distance_m((a.lon, a.lat), (b.lon, b.lat)) <= allowed_m
 }
 
 /// One vehicle.
@@ -185,7 +191,7 @@ struct Track {
 
 impl Track {
     /// Judges the new point at `at`, and those after it until the verdicts agree with what they were.
-    fn judge_from(&mut self, mut at: Place, limit_kmh: f64, changed: &mut Verdicts) {
+    fn judge_from(&mut self, vehicle: Sym, mut at: Place, limit_kmh: f64, changed: &mut Verdicts) {
         let mut fresh = true;
         loop {
             let Some(point) = self.points.get(at).copied() else { return };
@@ -208,8 +214,10 @@ impl Track {
                 return;
             }
             fresh = false;
-            if let Some(point) = self.points.get_mut(at) {
-                changed.entry((point.partition, point.offset)).or_insert((*point, point.jump));
+            if jump != point.jump
+                && let Some(point) = self.points.get_mut(at)
+            {
+                changed.entry((vehicle, point.partition, point.offset)).or_insert((*point, point.jump));
                 point.jump = jump;
             }
             at = self.points.next(at);
@@ -217,8 +225,8 @@ impl Track {
     }
 }
 
-/// Fixes whose verdict was looked at in a tick, by partition and offset, with the verdict before it.
-type Verdicts = BTreeMap<(u16, u64), (Point, bool)>;
+/// Fixes whose verdict changed in a tick, by vehicle, partition and offset, with the verdict before it.
+type Verdicts = BTreeMap<(Sym, u16, u64), (Point, bool)>;
 
 #[derive(Clone, Debug)]
 enum In {
@@ -247,7 +255,7 @@ pub(super) fn operate<'s>(
     settings: &Arc<Settings>,
     names: &Arc<Names>,
 ) -> (Tagged<'s, Delta<VehicleRow>>, Tagged<'s, Delta<RefusedRow>>, Tagged<'s, Replaced>) {
-    let fixes = fixes.exchange(|(_, row)| match row {
+    let fixes = spread(fixes, |row| match row {
         Row::Fix(fix) => route(fix.vehicle.0),
         _ => 0,
     });
@@ -286,7 +294,7 @@ impl Tracks {
     fn settle(&mut self, id: Sym, tick: Tick, out: &mut Vec<Out>) {
         let Some(track) = self.vehicles.get_mut(id) else { return };
         let now = i64::try_from(tick).unwrap_or(i64::MAX);
-        let Some(latest) = track.points.before(track.points.end()).find(|point| !point.jump).copied() else {
+        let Some(latest) = track.points.latest(|point| !point.jump).copied() else {
             return;
         };
         let silent_from = latest.ts + self.settings.vehicle_offline_ms + 1;
@@ -353,7 +361,7 @@ impl Ticked for Tracks {
         let mut touched: HashSet<Sym> = HashSet::default();
         let mut replaced: BTreeMap<(StreamId, u16), i64> = BTreeMap::new();
         // Verdicts that changed: what the fix was before this tick, if it was there.
-        let mut changed: BTreeMap<Sym, Verdicts> = BTreeMap::new();
+        let mut changed = Verdicts::new();
         let mut gone: Vec<(Sym, Point)> = Vec::new();
         let mut fixes = Vec::with_capacity(input.len());
         for row in input.drain(..) {
@@ -385,30 +393,29 @@ impl Ticked for Tracks {
                 tick,
             };
             let (at, old) = track.points.insert(point);
-            let verdicts = changed.entry(fix.vehicle).or_default();
             if let Some(old) = old {
                 *replaced.entry((fix.pos.stream, fix.pos.partition)).or_default() += 1;
-                let was = verdicts.remove(&(old.partition, old.offset)).map_or(old.jump, |(_, was)| was);
+                let was = changed
+                    .remove(&(fix.vehicle, old.partition, old.offset))
+                    .map_or(old.jump, |(_, was)| was);
                 if was && old.tick < tick {
                     gone.push((fix.vehicle, old));
                 }
             }
-            track.judge_from(at, self.settings.jump_kmh, verdicts);
+            track.judge_from(fix.vehicle, at, self.settings.jump_kmh, &mut changed);
             touched.insert(fix.vehicle);
         }
         for (vehicle, old) in gone {
             out.push(Out::Jump(Delta { old: Some(self.refused(vehicle, &old)), new: None }));
         }
-        for (vehicle, verdicts) in changed {
-            for (point, was) in verdicts.into_values() {
-                let track = self.vehicles.entry(vehicle);
-                let is = track.points.get(track.points.first_from(point.ts)).is_some_and(|now| now.jump);
-                let was = was && point.tick < tick;
-                if was != is {
-                    let row = self.refused(vehicle, &point);
-                    let (old, new) = if is { (None, Some(row)) } else { (Some(row), None) };
-                    out.push(Out::Jump(Delta { old, new }));
-                }
+        for ((vehicle, ..), (point, was)) in changed {
+            let track = self.vehicles.entry(vehicle);
+            let is = track.points.get(track.points.first_from(point.ts)).is_some_and(|now| now.jump);
+            let was = was && point.tick < tick;
+            if was != is {
+                let row = self.refused(vehicle, &point);
+                let (old, new) = if is { (None, Some(row)) } else { (Some(row), None) };
+                out.push(Out::Jump(Delta { old, new }));
             }
         }
         touched.extend(self.vehicles.woken(tick));
