@@ -181,7 +181,8 @@ try {
   await health(page, 'disconnected');
   await page.getByTestId('frozen').waitFor();
   await page.waitForTimeout(600);
-  assert.match(await page.evaluate(() => getComputedStyle(document.querySelector('.data')).filter), /brightness/);
+  const filter = await page.evaluate(() => getComputedStyle(document.querySelector('.data')).filter);
+  assert.ok(Number(/brightness\(([\d.]+)\)/.exec(filter)?.[1] ?? 1) < 0.9, `the data are dimmed: ${filter}`);
   await page.screenshot({ path: `${OUT}/command-disconnected-${width}x${height}.png` });
   const frozen = (await read(page)).tick;
   await page.waitForTimeout(2500);

@@ -6,6 +6,9 @@ import { span } from '../../model/time';
 import { Spark } from './Spark';
 import { type Screen, num, percent } from './state';
 
+/** As large as the panel has room for: three digits at full size, longer numbers smaller, never over the edge. */
+const bigSize = (text: string) => `${Math.min(5.6, 17 / text.length)}rem`;
+
 export function Headline(props: { screen: Screen }) {
   const { t, frame, scope, placeName } = props.screen;
   const counts = () => {
@@ -24,7 +27,9 @@ export function Headline(props: { screen: Screen }) {
         <span>{t('headlineOf', { total: num(counts()?.total) })}</span>
       </div>
       <div class="big">
-        <span class="value" data-testid="vehicles-working" data-tick={frame()?.tick}>{num(counts()?.working)}</span>
+        <span class="value" data-testid="vehicles-working" data-tick={frame()?.tick} style={{ 'font-size': bigSize(num(counts()?.working)) }}>
+          {num(counts()?.working)}
+        </span>
         <span class="unit">{t('units')}</span>
         <dl>
           <div><dt>{t('workShare')}</dt><dd>{percent(share(counts()?.working))}<small>%</small></dd></div>

@@ -49,7 +49,7 @@ const style = (unit: number): StyleSpecification => ({
 export interface BaseMapEvents {
   moved(): void;
   clicked(district: string | null): void;
-  /** The context is lost (true) or back (false). */
+  /** The context is lost (true), or the whole map is drawn (false). */
   lost(lost: boolean): void;
 }
 
@@ -92,6 +92,8 @@ export class BaseMap {
       this.ready = true;
       this.upload();
       this.fit(this.box, this.padding, false);
+      // Tiles come one by one: only now is the picture whole.
+      map.once('idle', () => this.events.lost(false));
     });
     map.on('move', () => this.events.moved());
     map.on('resize', () => this.fit(this.box, this.padding, false));
@@ -117,7 +119,6 @@ export class BaseMap {
       try {
         this.map = this.create();
         this.removed = false;
-        this.events.lost(false);
       } catch {
         this.rebuildAfter(RESTORE_MS);
       }
