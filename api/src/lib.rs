@@ -1,8 +1,10 @@
 //! The API: the views over REST and WebSocket, records in over HTTP, and the screens.
 //!
 //! * [`store`] holds the rows of every view at one tick, and the frames of the last minutes.
-//! * [`rest`] answers questions about it; [`live`] pushes each frame to whoever subscribed; [`openapi`] describes both.
+//! * `rest` answers questions about it; [`live`] pushes each frame to whoever subscribed; [`openapi`] describes both.
 //! * [`token`] and [`guard`] decide who may: reading is open on loopback only, writing always needs a token.
+//!
+//! The state is the store's, plus what each connection has subscribed to; the number of connections is a setting.
 //!
 //! This crate knows axum and the shared vocabulary; it knows neither timely nor Kafka. Records go to the log through
 //! the [`StreamWriter`] that the binary brings.
@@ -13,21 +15,30 @@ pub mod live;
 pub mod openapi;
 pub mod problem;
 pub mod query;
-pub mod rest;
+mod rest;
 pub mod store;
 pub mod token;
+pub mod update;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::AtomicU64;
+use std::sync::mpsc;
 use std::time::Duration;
 
+use axum::serve::ListenerExt as _;
+
 use model::{Error, Frame, Names, Result, StreamId, ViewSpec};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, watch};
 
 use store::Store;
 use token::Secret;
+
+/// Threads that serve: requests that may take long run beside them.
+const WORKERS: usize = 2;
+/// How long stopping waits for the clients.
+const STOP_WAIT: Duration = Duration::from_secs(3);
 
 /// What became of each line of a request: partition and offset, or why it was refused.
 pub type Lines = Vec<std::result::Result<(u16, u64), String>>;
@@ -64,8 +75,8 @@ pub struct ApiConfig {
     pub secret: Secret,
     /// Frames kept for `since` and `as_of`: at most this long, ms …
     pub history_ms: u64,
-    /// … and at most this many changes.
-    pub history_changes: usize,
+    /// … and about this many bytes; the last frame is always kept.
+    pub history_bytes: usize,
     /// Longest body of a request, bytes.
     pub max_body_bytes: usize,
     /// WebSocket connections at once.
@@ -76,6 +87,12 @@ pub struct ApiConfig {
     pub max_message_bytes: usize,
     /// A client that takes longer than this for one message is closed.
     pub send_timeout: Duration,
+    /// A client for which more than this has piled up, merged over several frames, is closed, bytes.
+    pub max_pending_bytes: usize,
+    /// How often a client is pinged; one that is silent for two of them is closed.
+    pub ping_interval: Duration,
+    /// Origins (`https://screens.example`) whose pages may use the API, beside its own.
+    pub allowed_origins: Vec<String>,
 }
 
 impl ApiConfig {
@@ -86,12 +103,15 @@ impl ApiConfig {
             dashboards,
             secret,
             history_ms: 10 * 60_000,
-            history_changes: 2_000_000,
+            history_bytes: 64 << 20,
             max_body_bytes: 16 << 20,
             max_connections: 1000,
             max_subscriptions: 64,
             max_message_bytes: 64 << 10,
             send_timeout: Duration::from_secs(20),
+            max_pending_bytes: 32 << 20,
+            ping_interval: Duration::from_secs(30),
+            allowed_origins: Vec::new(),
         }
     }
 }
@@ -105,8 +125,14 @@ pub(crate) struct Shared {
     pub clock: fn() -> i64,
     /// The upper bound of the last frame: moves when there is something new.
     pub upper: watch::Sender<u64>,
-    pub connections: AtomicUsize,
+    /// True once we stop.
+    pub stopping: watch::Sender<bool>,
+    /// One permit per WebSocket connection.
+    pub connections: Arc<Semaphore>,
+    /// Tells the actions of this process from those of others and of its earlier lives.
+    pub instance: String,
     pub sent_bytes: AtomicU64,
+    pub merged_frames: AtomicU64,
     pub slow_closed: AtomicU64,
     pub actions: AtomicU64,
 }
@@ -115,7 +141,8 @@ pub(crate) struct Shared {
 pub struct Api {
     shared: Arc<Shared>,
     address: SocketAddr,
-    stop: Option<oneshot::Sender<()>>,
+    /// Hears when the last connection is closed.
+    ended: mpsc::Receiver<()>,
     runtime: Option<tokio::runtime::Runtime>,
 }
 
@@ -133,7 +160,7 @@ impl Api {
         clock: fn() -> i64,
     ) -> Result<Api> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
+            .worker_threads(WORKERS)
             .thread_name("api")
             .enable_all()
             .build()
@@ -147,30 +174,45 @@ impl Api {
             let _context = runtime.enter();
             tokio::net::TcpListener::from_std(listener).map_err(cannot)?
         };
+        // A frame is small and must not wait for the next one.
+        let listener = listener.tap_io(|connection| {
+            if let Err(e) = connection.set_nodelay(true) {
+                tracing::debug!(error = %e, "a connection keeps its delay");
+            }
+        });
+        let connections = config.max_connections;
+        let all = u32::try_from(connections).map_err(|_| Error::user("api.max_connections is too large"))?;
         let shared = Arc::new(Shared {
-            store: Store::new(specs, names, config.history_ms, config.history_changes),
+            store: Store::new(specs, names, config.history_ms, config.history_bytes),
             config: ApiConfig { listen: address, ..config },
             writer,
             health,
             clock,
             upper: watch::channel(0).0,
-            connections: AtomicUsize::new(0),
+            stopping: watch::channel(false).0,
+            connections: Arc::new(Semaphore::new(connections)),
+            instance: token::nonce()?,
             sent_bytes: AtomicU64::new(0),
+            merged_frames: AtomicU64::new(0),
             slow_closed: AtomicU64::new(0),
             actions: AtomicU64::new(0),
         });
         let app = rest::router(Arc::clone(&shared));
-        let (stop, stopped) = oneshot::channel::<()>();
+        let (mut stopping, places) = (shared.stopping.subscribe(), Arc::clone(&shared.connections));
+        let (end, ended) = mpsc::channel();
         runtime.spawn(async move {
-            let serve = axum::serve(listener, app).with_graceful_shutdown(async {
-                // Dropping the sender stops it as well.
-                let _ = stopped.await;
+            let serve = axum::serve(listener, app).with_graceful_shutdown(async move {
+                // Errs when the API is gone, which stops it as well.
+                let _ = stopping.wait_for(|stopping| *stopping).await;
             });
             if let Err(e) = serve.await {
                 tracing::error!(error = %e, "the API has stopped");
             }
+            // All places are free once every client has heard that we go; nobody listens if that took too long.
+            let _all = places.acquire_many(all).await;
+            let _ = end.send(());
         });
-        Ok(Api { shared, address, stop: Some(stop), runtime: Some(runtime) })
+        Ok(Api { shared, address, ended, runtime: Some(runtime) })
     }
 
     /// Where it listens.
@@ -188,7 +230,7 @@ impl Api {
         Ok(())
     }
 
-    /// Stops listening and cuts the connections that are open, as dropping it does.
+    /// Stops listening, tells the clients, and waits a little for them, as dropping it does.
     pub fn stop(self) {
         drop(self);
     }
@@ -196,7 +238,9 @@ impl Api {
 
 impl Drop for Api {
     fn drop(&mut self) {
-        drop(self.stop.take());
+        self.shared.stopping.send_replace(true);
+        // Whoever has not closed by then is cut.
+        let _ = self.ended.recv_timeout(STOP_WAIT);
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

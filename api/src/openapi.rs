@@ -1,7 +1,10 @@
 //! The description of the API, generated from the code; the rows of views from their specifications.
+//!
+//! Made once when the API starts; as large as the views are many.
 
 use model::{Type, ViewSpec};
 use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaType};
+use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{OpenApi as Document, RefOr};
 use utoipa::{OpenApi, ToSchema};
 
@@ -82,26 +85,35 @@ pub(crate) struct Acted {
     visible_at: Option<u64>,
 }
 
-/// Adds the schema `row_<view>` of every view.
+/// Adds the schemas `row_<view>` and `rows_<view>` of every view, and how tokens are sent.
 pub(crate) fn describe_views(document: &mut Document, specs: &[ViewSpec]) {
     let components = document.components.get_or_insert_default();
+    let token = HttpBuilder::new()
+        .scheme(HttpAuthScheme::Bearer)
+        .description(Some("`chengmai token` makes one. Reading needs none on loopback; writing always does."))
+        .build();
+    components.add_security_scheme("token", SecurityScheme::Http(token));
     for spec in specs {
         let mut row = ObjectBuilder::new().description(Some(spec.doc));
         for column in spec.columns {
+            let unit = if column.unit.is_empty() { String::new() } else { format!(" [{}]", column.unit) };
+            let described = Some(format!("{}{unit}", column.doc));
             let kind = match column.ty {
                 Type::Bool => utoipa::openapi::Type::Boolean,
                 Type::Int | Type::Time => utoipa::openapi::Type::Integer,
                 Type::Float => utoipa::openapi::Type::Number,
                 Type::Text => utoipa::openapi::Type::String,
-                Type::Json => utoipa::openapi::Type::Object,
+                Type::Json => {
+                    let any = ObjectBuilder::new().schema_type(SchemaType::AnyValue).description(described);
+                    row = row.property(column.name, any).required(column.name);
+                    continue;
+                }
             };
             let kind = match column.nullable {
                 true => SchemaType::from_iter([kind, utoipa::openapi::Type::Null]),
                 false => SchemaType::new(kind),
             };
-            let unit = if column.unit.is_empty() { String::new() } else { format!(" [{}]", column.unit) };
-            let schema =
-                ObjectBuilder::new().schema_type(kind).description(Some(format!("{}{unit}", column.doc)));
+            let schema = ObjectBuilder::new().schema_type(kind).description(described);
             row = row.property(column.name, schema).required(column.name);
         }
         components.schemas.insert(format!("row_{}", spec.name), RefOr::T(Schema::Object(row.build())));

@@ -1,5 +1,8 @@
 //! What went wrong, as a problem document (RFC 9457).
+//!
+//! Every answer of the API that is no success has this form, also those that the HTTP library would give by itself.
 
+use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
@@ -46,10 +49,32 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// The body could not be read; `limit` is how long it may be, bytes.
+    pub(crate) fn body(rejection: &BytesRejection, limit: usize) -> Self {
+        match rejection.status() {
+            status @ StatusCode::PAYLOAD_TOO_LARGE => {
+                Self::new(status, format!("the body is longer than {limit} bytes: send it in parts"))
+            }
+            status => Self::new(status, rejection.body_text()),
+        }
+    }
+}
+
+impl From<PathRejection> for Problem {
+    fn from(rejection: PathRejection) -> Self {
+        Self::new(rejection.status(), format!("the path: {}", rejection.body_text()))
+    }
+}
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         let body = serde_json::to_vec(&self).unwrap_or_default();
-        (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response()
+        let mut answer = (status, [(header::CONTENT_TYPE, "application/problem+json")], body).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            answer.headers_mut().insert(header::WWW_AUTHENTICATE, header::HeaderValue::from_static("Bearer"));
+        }
+        answer
     }
 }

@@ -1,38 +1,107 @@
 //! Which rows and which columns: what requests and subscriptions have in common.
+//!
+//! Everything that is not understood is an error which says what was expected. Nothing is kept between requests.
 
+use axum::extract::{FromRequestParts, Query};
+use axum::http::request::Parts;
 use model::{Names, Type, Value, ViewSpec};
 
 use crate::problem::Problem;
 use crate::store::Row;
 
+/// The parameters behind the question mark, in their order.
+#[derive(Debug)]
+pub struct Parameters(pub Vec<(String, String)>);
+
+impl Parameters {
+    /// The value of the parameter `name`.
+    pub fn get(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Checks that there are no others than `known`, and each but `where` at most once.
+    ///
+    /// # Errors
+    /// 400, with the name that was probably meant.
+    pub fn only(&self, known: &[&str]) -> Result<(), Problem> {
+        for (i, (name, _)) in self.0.iter().enumerate() {
+            if !known.contains(&name.as_str()) {
+                let hint = did_you_mean(name, known.iter().copied());
+                let takes = match known {
+                    [] => "this call takes none".to_owned(),
+                    known => format!("known are {}", known.join(", ")),
+                };
+                return Err(Problem::bad_request(format!("unknown parameter `{name}`{hint}; {takes}")));
+            }
+            if name != "where" && self.0[..i].iter().any(|(earlier, _)| earlier == name) {
+                return Err(Problem::bad_request(format!("the parameter `{name}` is there twice")));
+            }
+        }
+        Ok(())
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Parameters {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let Query(parameters) = Query::from_request_parts(parts, state)
+            .await
+            .map_err(|e| Problem::bad_request(format!("the parameters: {}", e.body_text())))?;
+        Ok(Self(parameters))
+    }
+}
+
 /// Rows whose column has the value written.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Filter {
     column: usize,
-    wanted: String,
+    wanted: Wanted,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+enum Wanted {
+    Null,
+    Bool(bool),
+    Int(i64),
+    Float(f64),
+    /// `null` also takes the absent text.
+    Text(String),
 }
 
 impl Filter {
     /// The filter `column` = `wanted`.
     ///
     /// # Errors
-    /// When the view has no such column.
-    pub fn new(spec: &ViewSpec, column: &str, wanted: &str) -> Result<Self, Problem> {
-        Ok(Self { column: column_of(spec, column)?, wanted: wanted.to_owned() })
+    /// When the view has no such column, or the column no such values.
+    pub fn new(spec: &ViewSpec, name: &str, wanted: &str) -> Result<Self, Problem> {
+        let column = column_of(spec, name)?;
+        let expected = |what: &str| {
+            Problem::bad_request(format!("`{name}` = `{wanted}`: the column expects {what} or null"))
+        };
+        let wanted = match spec.columns[column].ty {
+            Type::Text | Type::Json => Wanted::Text(wanted.to_owned()),
+            _ if wanted == "null" => Wanted::Null,
+            Type::Bool => Wanted::Bool(wanted.parse().map_err(|_| expected("true, false"))?),
+            Type::Int => Wanted::Int(wanted.parse().map_err(|_| expected("a whole number"))?),
+            Type::Time => Wanted::Int(wanted.parse().map_err(|_| expected("Unix ms"))?),
+            Type::Float => Wanted::Float(wanted.parse().map_err(|_| expected("a number"))?),
+        };
+        Ok(Self { column, wanted })
     }
 
-    /// Whether `row` is wanted. Text is compared as it is, other values by their JSON; `null` matches null.
+    /// Whether `row` is wanted.
     pub fn takes(&self, row: &Row, names: &Names) -> bool {
         let value = &row.values[self.column];
-        match value.as_str(names) {
-            Some(text) => text == self.wanted,
-            None => match value {
-                Value::Null => self.wanted == "null",
-                Value::Bool(is) => self.wanted == is.to_string(),
-                Value::Int(n) => self.wanted.parse() == Ok(*n),
-                Value::Float(x) => self.wanted.parse() == Ok(*x),
-                Value::Name(_) | Value::Literal(_) | Value::Text(_) => false,
-            },
+        match (&self.wanted, value) {
+            (Wanted::Null, value) => matches!(value, Value::Null),
+            (Wanted::Bool(wanted), Value::Bool(is)) => wanted == is,
+            (Wanted::Int(wanted), Value::Int(is)) => wanted == is,
+            (Wanted::Float(wanted), Value::Float(is)) => wanted == is,
+            (Wanted::Float(wanted), Value::Int(is)) => *wanted == *is as f64,
+            (Wanted::Text(wanted), Value::Null) => wanted == "null",
+            (Wanted::Text(wanted), value) => value.as_str(names) == Some(wanted),
+            _ => false,
         }
     }
 }
@@ -44,12 +113,16 @@ impl Filter {
 pub fn column_of(spec: &ViewSpec, name: &str) -> Result<usize, Problem> {
     spec.column(name).ok_or_else(|| {
         let known: Vec<&str> = spec.columns.iter().map(|column| column.name).collect();
-        Problem::bad_request(format!(
-            "view `{}` has no column `{name}`; it has {}",
-            spec.name,
-            known.join(", ")
-        ))
+        let hint = did_you_mean(name, known.iter().copied());
+        let known = known.join(", ");
+        Problem::bad_request(format!("view `{}` has no column `{name}`{hint}; it has {known}", spec.name))
     })
+}
+
+/// There is no view `name`.
+pub fn unknown_view(name: &str, specs: &[ViewSpec]) -> Problem {
+    let hint = did_you_mean(name, specs.iter().map(|spec| spec.name));
+    Problem::not_found(format!("there is no view `{name}`{hint}; /api/v1/views lists them"))
 }
 
 /// Writes a row with these columns, all if `None`.
@@ -58,14 +131,14 @@ pub fn write_row(row: &Row, columns: Option<&[usize]>, spec: &ViewSpec, names: &
         out.extend_from_slice(row.json(spec, names));
         return;
     };
+    out.push(b'{');
     for (i, &at) in columns.iter().enumerate() {
-        out.push(if i == 0 { b'{' } else { b',' });
+        if i > 0 {
+            out.push(b',');
+        }
         Value::Literal(spec.columns[at].name).write_json(Type::Text, names, out);
         out.push(b':');
         row.values[at].write_json(spec.columns[at].ty, names, out);
-    }
-    if columns.is_empty() {
-        out.push(b'{');
     }
     out.push(b'}');
 }
@@ -88,19 +161,9 @@ pub fn write_rows<'a>(
     out.push(b']');
 }
 
-/// The names closest to `name`, for a suggestion.
-pub fn suggest<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    let distance = |other: &str| {
-        let (a, b): (Vec<char>, Vec<char>) = (name.chars().collect(), other.chars().collect());
-        let mut row: Vec<usize> = (0..=b.len()).collect();
-        for (i, x) in a.iter().enumerate() {
-            let mut diagonal = std::mem::replace(&mut row[0], i + 1);
-            for (j, y) in b.iter().enumerate() {
-                let next = (diagonal + usize::from(x != y)).min(row[j] + 1).min(row[j + 1] + 1);
-                diagonal = std::mem::replace(&mut row[j + 1], next);
-            }
-        }
-        row[b.len()]
-    };
-    known.min_by_key(|other| distance(other)).filter(|other| distance(other) <= other.len().div_ceil(2))
+/// `, did you mean …?` if something known is close to `name`, else nothing.
+pub fn did_you_mean<'a>(name: &str, known: impl Iterator<Item = &'a str>) -> String {
+    let near = known.map(|known| (strsim::damerau_levenshtein(name, known), known)).min();
+    let near = near.filter(|(distance, known)| *distance <= known.chars().count().div_ceil(2));
+    near.map(|(_, known)| format!(", did you mean `{known}`?")).unwrap_or_default()
 }

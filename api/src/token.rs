@@ -1,7 +1,7 @@
 //! Access tokens: who somebody is and what they may, signed.
 //!
 //! A token is `<claims>.<signature>`, both base64url: the claims are JSON, the signature is HMAC-SHA256 under a secret
-//! that lies in a file only its owner can read. Nothing is stored; a new secret ends all tokens.
+//! that lies in a file only its owner can read. No token is stored; a new secret ends them all.
 
 use std::fmt;
 use std::io::{Read, Write};
@@ -16,6 +16,22 @@ use sha2::Sha256;
 
 /// Length of a secret, bytes.
 const SECRET_BYTES: usize = 32;
+
+fn random_bytes<const N: usize>() -> Result<[u8; N]> {
+    let mut bytes = [0; N];
+    std::fs::File::open("/dev/urandom")
+        .and_then(|mut file| file.read_exact(&mut bytes))
+        .map_err(|e| Error::external("no randomness").caused_by(e))?;
+    Ok(bytes)
+}
+
+/// A short random text that nobody else has.
+///
+/// # Errors
+/// When the system has no randomness.
+pub(crate) fn nonce() -> Result<String> {
+    Ok(BASE64.encode(random_bytes::<9>()?))
+}
 
 /// Signs tokens.
 #[derive(Clone)]
@@ -82,11 +98,7 @@ impl Secret {
     /// # Errors
     /// When the system has no randomness.
     pub fn random() -> Result<Secret> {
-        let mut bytes = [0; SECRET_BYTES];
-        std::fs::File::open("/dev/urandom")
-            .and_then(|mut file| file.read_exact(&mut bytes))
-            .map_err(|e| Error::external("no randomness").caused_by(e))?;
-        Ok(Secret(bytes))
+        random_bytes().map(Secret)
     }
 
     fn mac(&self, claims: &str) -> Hmac<Sha256> {
