@@ -58,6 +58,8 @@ fn values_weight(values: &[Value]) -> usize {
 
 type Key = Box<[Value]>;
 type Table = HashMap<Key, Arc<Row>>;
+/// A key and its new row; without one it is gone.
+type Put = (Key, Option<Arc<Row>>);
 /// By key: the row before, if there was one.
 type Before = HashMap<Key, Option<Arc<Row>>>;
 
@@ -226,7 +228,7 @@ impl Store {
     /// When it does not begin where the last one ended, or names a view that we have not: something was lost or mixed
     /// up on the way here. The store is as before.
     pub fn apply(&self, frame: &Arc<Frame>) -> Result<()> {
-        let mut rows: Vec<(ViewId, Vec<(Key, Option<Arc<Row>>)>)> = Vec::with_capacity(frame.steps.len());
+        let mut rows: Vec<(ViewId, Vec<Put>)> = Vec::with_capacity(frame.steps.len());
         let mut one_tick = true;
         for step in &frame.steps {
             let Some(spec) = self.specs.get(usize::from(step.view.0)) else {
