@@ -283,7 +283,7 @@ impl Config {
                 "a multiple of engine.window_step_ms",
             );
         }
-        if self.clickhouse.grid_ms == 0 || self.clickhouse.grid_ms % engine.tick_ms != 0 {
+        if self.clickhouse.grid_ms == 0 || !self.clickhouse.grid_ms.is_multiple_of(engine.tick_ms) {
             return wrong(
                 "clickhouse.grid_ms",
                 self.clickhouse.grid_ms.to_string(),

@@ -53,7 +53,7 @@ fn garbage_is_kept_and_harms_nothing() {
     };
     let with = |field: &str, value: &str| {
         let mut fields =
-            vec![("vehicle_id", "\"x\""), ("ts", "1700000000000"), ("lon", "109.5"), ("lat", "36.6")];
+            [("vehicle_id", "\"x\""), ("ts", "1700000000000"), ("lon", "109.5"), ("lat", "36.6")];
         fields.iter_mut().find(|(name, _)| *name == field).unwrap().1 = value;
         let fields: Vec<String> = fields.iter().map(|(name, value)| format!("\"{name}\":{value}")).collect();
         format!("{{{}}}", fields.join(",")).into_bytes()

@@ -290,7 +290,14 @@ struct Broker {
 impl Broker {
     fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        // Below the range from which connections take their own ports, so that none of them gets in the way while the
+        // broker starts; two neighbours, the second for its controller.
+        let first = 20_000 + (std::process::id() % 5_000) as u16 * 2;
+        let free = |port: &u16| {
+            TcpListener::bind(("127.0.0.1", *port)).is_ok()
+                && TcpListener::bind(("127.0.0.1", port + 1)).is_ok()
+        };
+        let port = (first..31_998).step_by(2).find(free).unwrap();
         let script: PathBuf = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kafka.sh");
         let script = Command::new(script)
             .args(["run", &port.to_string()])

@@ -24,7 +24,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use axum::serve::ListenerExt as _;
@@ -142,7 +141,7 @@ pub struct Api {
     shared: Arc<Shared>,
     address: SocketAddr,
     /// Hears when the last connection is closed.
-    ended: mpsc::Receiver<()>,
+    ended: crossbeam_channel::Receiver<()>,
     runtime: Option<tokio::runtime::Runtime>,
 }
 
@@ -199,7 +198,7 @@ impl Api {
         });
         let app = rest::router(Arc::clone(&shared));
         let (mut stopping, places) = (shared.stopping.subscribe(), Arc::clone(&shared.connections));
-        let (end, ended) = mpsc::channel();
+        let (end, ended) = crossbeam_channel::bounded(1);
         runtime.spawn(async move {
             let serve = axum::serve(listener, app).with_graceful_shutdown(async move {
                 // Errs when the API is gone, which stops it as well.

@@ -280,6 +280,9 @@ fn row(history: &History, n: u64, tick: Tick, event: &Event) -> Option<Row> {
     }
 }
 
+/// One change: what happened to which key, and the row.
+type Said = (Op, String, Json);
+
 /// The rows of a view by key, both as JSON text.
 type State = BTreeMap<String, Json>;
 
@@ -293,7 +296,7 @@ fn run(history: &History, workers: usize) -> Vec<BTreeMap<Tick, State>> {
     let frames = engine.frames();
     let names = Arc::clone(&history.names);
     let reader = std::thread::spawn(move || {
-        let mut changes: Vec<BTreeMap<Tick, Vec<(Op, String, Json)>>> = vec![BTreeMap::new(); VIEWS.len()];
+        let mut changes: Vec<BTreeMap<Tick, Vec<Said>>> = vec![BTreeMap::new(); VIEWS.len()];
         let mut upper = 0;
         for frame in frames {
             assert_eq!(frame.lower, upper, "frames follow each other without a gap");

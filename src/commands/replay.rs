@@ -65,7 +65,7 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
     let moved = |bytes| bar.set_position(bytes);
     let stats = match &args.output {
         Some(output) => replay(args, output, &options, &names, &moved)?,
-        None => files::replay(&args.input, &options, &names, &mut |feed| Ok(drop(feed)), &moved)?,
+        None => files::replay(&args.input, &options, &names, &mut |_feed| Ok(()), &moved)?,
     };
     bar.finish_and_clear();
     let seconds = started.elapsed().as_secs_f64();

@@ -347,6 +347,8 @@ pub(crate) mod oracle {
     use crate::testing::History;
     use crate::views::{reference, sensors};
 
+    type Test = Box<dyn Fn(f64) -> bool>;
+
     pub(crate) struct Episode {
         pub(crate) rule: Sym,
         pub(crate) sensor: Sym,
@@ -424,16 +426,15 @@ pub(crate) mod oracle {
                     .filter(|(_, (_, quality))| *quality != Quality::Bad)
                     .map(|(ts, (value, _))| (*ts, *value))
                     .collect();
-                let (reached, over): (Box<dyn Fn(f64) -> bool>, Box<dyn Fn(f64) -> bool>) =
-                    match rule.condition {
-                        Condition::Above { raise, clear } => {
-                            (Box::new(move |v| v >= raise), Box::new(move |v| v < clear))
-                        }
-                        Condition::Below { raise, clear } => {
-                            (Box::new(move |v| v <= raise), Box::new(move |v| v > clear))
-                        }
-                        Condition::Offline { .. } => continue,
-                    };
+                let (reached, over): (Test, Test) = match rule.condition {
+                    Condition::Above { raise, clear } => {
+                        (Box::new(move |v| v >= raise), Box::new(move |v| v < clear))
+                    }
+                    Condition::Below { raise, clear } => {
+                        (Box::new(move |v| v <= raise), Box::new(move |v| v > clear))
+                    }
+                    Condition::Offline { .. } => continue,
+                };
                 let mut i = 0;
                 while i < points.len() {
                     if !reached(points[i].1) {
@@ -463,7 +464,7 @@ pub(crate) mod oracle {
         all
     }
 
-    fn metric_of(readings: &BTreeMap<(Sym, Sym), BTreeMap<i64, (f64, Quality)>>, sensor: Sym) -> Sym {
+    fn metric_of(readings: &sensors::oracle::Readings, sensor: Sym) -> Sym {
         readings.keys().find(|(is, _)| *is == sensor).unwrap().1
     }
 

@@ -132,10 +132,10 @@ pub(crate) mod oracle {
     use crate::views::{alerts, reference};
 
     /// Readings by (sensor, metric) and event time, the last in log order, of any quality.
-    pub(crate) fn readings(
-        history: &History,
-        at: Tick,
-    ) -> BTreeMap<(Sym, Sym), BTreeMap<i64, (f64, Quality)>> {
+    pub(crate) type Readings = BTreeMap<(Sym, Sym), BTreeMap<i64, (f64, Quality)>>;
+
+    /// All readings bound up to `at`.
+    pub(crate) fn readings(history: &History, at: Tick) -> Readings {
         let mut all: BTreeMap<_, BTreeMap<_, _>> = BTreeMap::new();
         for (_, row) in history.until(at) {
             if let Row::Reading(r) = row {
