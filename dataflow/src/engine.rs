@@ -297,10 +297,10 @@ fn collect(workers: usize, tick: TickLength, parts: &Receiver<Part>, frames: &Se
         for (view, slot) in (0u16..).zip(&mut waiting) {
             let Some(changes) = slot else { continue };
             changes.sort_by_tick();
-            let before = changes.split_before(complete);
-            if changes.is_empty() {
-                *slot = None;
-            }
+            let before = match changes.all_before(complete) {
+                true => slot.take().unwrap_or_default(),
+                false => changes.split_before(complete),
+            };
             if !before.is_empty() {
                 steps.push(Step { view: ViewId(view), lower, upper: complete, changes: before });
             }
