@@ -56,6 +56,7 @@ fn main() -> ExitCode {
             return ExitCode::from(u8::try_from(e.exit_code()).unwrap_or(2));
         }
     };
+    log_to_stderr();
     let result = match &cli.command {
         Command::Demo(args) => commands::serve::demo(args),
         Command::Serve(args) => commands::serve::serve(args),
@@ -79,6 +80,14 @@ fn main() -> ExitCode {
             }
         }
     }
+}
+
+/// Warnings and errors go to stderr; RUST_LOG says more or less.
+fn log_to_stderr() {
+    let filter = tracing_subscriber::EnvFilter::builder()
+        .with_default_directive(tracing_subscriber::filter::LevelFilter::WARN.into())
+        .from_env_lossy();
+    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 }
 
 /// Writes a line of output.
