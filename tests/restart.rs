@@ -200,22 +200,30 @@ fn ingest_time() -> i64 {
     modified.duration_since(std::time::UNIX_EPOCH).unwrap().as_millis() as i64
 }
 
-/// Whether the last case of the load has come so far, and everything before it.
-fn loaded(engine: &Engine) -> bool {
-    let answer = engine.get("views/case_rates?where=scope:city");
-    let last = engine.get("views/cases?where=stage:closed&limit=1000");
-    answer["rows"][0]["reported"] == 150
-        && last["rows"].as_array().unwrap().len() == 150
-        && engine.get("views/stream_health").to_string().contains("positions")
-        && settled(engine)
-}
+/// Sliding windows that a reading belongs to: five minutes, every minute.
+const WINDOWS_OF_A_READING: u64 = 5;
 
-/// Whether nothing waits: the counts of each stream are those of the load.
-fn settled(engine: &Engine) -> bool {
-    let rows = engine.get("views/sensors?limit=1000")["rows"].as_array().unwrap().len();
-    let latest = engine.get("views/vehicles?order=-ts&limit=1")["rows"][0]["ts"].as_i64().unwrap_or(0);
-    let latest_reading = engine.get("views/sensors?order=-ts&limit=1")["rows"][0]["ts"].as_i64().unwrap_or(0);
-    rows == 20 && latest == latest_reading
+/// Whether every record of the load is in the views. The records of a key stay in order, so the last event of a case
+/// and the newest fix of a vehicle prove those before them; readings are counted, since a late one shows nowhere else.
+fn loaded(engine: &Engine, parts: &[Vec<(&'static str, String)>]) -> bool {
+    let records = |stream: &str| -> Vec<Json> {
+        let bodies = parts.iter().flatten().filter(|(of, _)| *of == stream);
+        bodies.flat_map(|(_, body)| body.lines()).map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let rows =
+        |view: &str| engine.get(&format!("views/{view}?limit=10000"))["rows"].as_array().unwrap().clone();
+    let times = |rows: &[Json], key: &str, time: &str| -> BTreeMap<String, i64> {
+        let mut times = BTreeMap::new();
+        for row in rows {
+            let latest = times.entry(row[key].as_str().unwrap().to_owned()).or_insert(0);
+            *latest = row[time].as_i64().unwrap_or(0).max(*latest);
+        }
+        times
+    };
+    let counted: u64 = rows("sensor_windows").iter().map(|row| row["count"].as_u64().unwrap()).sum();
+    counted == records("telemetry").len() as u64 * WINDOWS_OF_A_READING
+        && times(&rows("vehicles"), "vehicle_id", "ts") == times(&records("positions"), "vehicle_id", "ts")
+        && times(&rows("cases"), "case_id", "closed_ts") == times(&records("cases"), "case_id", "ts")
 }
 
 fn undisturbed(parts: &[Vec<(&'static str, String)>]) -> BTreeMap<&'static str, Vec<Json>> {
@@ -224,7 +232,7 @@ fn undisturbed(parts: &[Vec<(&'static str, String)>]) -> BTreeMap<&'static str, 
     for (stream, body) in parts.iter().flatten() {
         engine.post(stream, &token, body.clone());
     }
-    engine.wait_until("the undisturbed load", loaded);
+    engine.wait_until("the undisturbed load", |engine| loaded(engine, parts));
     let tick = engine.tick();
     let rows = SETTLED.into_iter().map(|view| (view, engine.rows(view, tick))).collect();
     engine.terminate();
@@ -257,7 +265,7 @@ fn disturbed(
             _ => {}
         }
     }
-    engine.wait_until("the disturbed load", loaded);
+    engine.wait_until("the disturbed load", |engine| loaded(engine, parts));
     let tick = engine.tick();
     for (view, rows) in expected {
         assert_eq!(&engine.rows(view, tick), rows, "{view} after kills and restarts");

@@ -16,7 +16,7 @@ use parking_lot::{Condvar, Mutex};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::consumer::base_consumer::PartitionQueue;
-use rdkafka::consumer::{BaseConsumer, Consumer, DefaultConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Message};
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
@@ -232,7 +232,7 @@ impl Log for KafkaLog {
     }
 
     fn reader(&self, sources: Vec<Source>) -> Result<Box<dyn Reader>> {
-        let consumer: BaseConsumer = self
+        let consumer: BaseConsumer<Quiet> = self
             .config
             .clone()
             .set("group.id", "chengmai")
@@ -244,7 +244,7 @@ impl Log for KafkaLog {
             .set("queued.min.messages", "100000")
             // Of each partition, since each has a queue of its own.
             .set("queued.max.messages.kbytes", "16384")
-            .create()
+            .create_with_context(Quiet)
             .map_err(|e| failed("a consumer", e))?;
         let mut assignment = TopicPartitionList::new();
         for source in &sources {
@@ -375,10 +375,25 @@ impl Arrived {
     }
 }
 
+/// The end of a partition is wanted news, not an error to log.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if !matches!(error, KafkaError::PartitionEOF(_))
+            && error.rdkafka_error_code() != Some(RDKafkaErrorCode::PartitionEOF)
+        {
+            tracing::error!(%error, reason, "kafka: the client reports an error");
+        }
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
 /// A queue for each partition, since the end of a partition is told without its topic.
 struct KafkaReader {
-    consumer: Arc<BaseConsumer>,
-    queues: Vec<PartitionQueue<DefaultConsumerContext>>,
+    consumer: Arc<BaseConsumer<Quiet>>,
+    queues: Vec<PartitionQueue<Quiet>>,
     arrived: Arc<Arrived>,
     drained: Vec<bool>,
     paused: Vec<bool>,
@@ -421,7 +436,7 @@ impl KafkaReader {
 }
 
 /// Serves events of the client as a whole; whether a partition's records or end came this way.
-fn serve(consumer: &BaseConsumer) -> Result<bool> {
+fn serve(consumer: &BaseConsumer<Quiet>) -> Result<bool> {
     let mut came = false;
     while let Some(event) = consumer.poll(Duration::ZERO) {
         match event {
