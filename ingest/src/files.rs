@@ -3,7 +3,8 @@
 //! **Meaning.** A record's tick is its `appended_at` if it has one, else the running maximum of `ts` in its file,
 //! rounded up; it never goes back within a file. Only valid times count, so a mistaken year does not carry the clock
 //! away; those of a record that is refused for another reason do. Records before the first known time of their file
-//! take that time. Reference data take the first tick of the whole input instead, so that a single rule with a date
+//! take that time. A record without `appended_at` may have arrived whenever it likes: it is not late, and it counts in no
+//! rate, so that a file means the same in any order. Reference data take the first tick of the whole input instead, so that a single rule with a date
 //! does not hold back the sensors above it; so does a file without any time. The shipped reference data come first, at
 //! tick 0.
 //!
@@ -257,6 +258,7 @@ impl Source {
 #[derive(Clone, Copy, Default)]
 struct Count {
     records: u64,
+    arrived: u64,
     late: u64,
     rejected: u64,
     max_ts: Option<i64>,
@@ -276,6 +278,7 @@ impl Binder<'_> {
     fn count(&mut self, stream: StreamId, decoded: Decoded) -> Result<()> {
         let count = &mut self.counts[stream as usize];
         count.records += 1;
+        count.arrived += u64::from(decoded.arrived);
         count.late += u64::from(decoded.late);
         count.rejected += u64::from(decoded.rejected);
         if !decoded.rejected {
@@ -332,7 +335,7 @@ impl Binder<'_> {
                 self.rows.push(Row::Bound(Box::new(Bound {
                     stream,
                     partition: 0,
-                    records: count.records,
+                    records: count.arrived,
                     late: count.late,
                     rejected: count.rejected,
                     max_ts: count.max_ts,

@@ -332,7 +332,7 @@ fn lateness_is_judged_by_the_tick() {
     ] {
         let record = reading(TS - age);
         let (row, decoded) = edge.decode(StreamId::Telemetry, None, Some(record.as_bytes()));
-        assert_eq!(decoded, Decoded { ts: Some(TS - age), rejected: false, late });
+        assert_eq!(decoded, Decoded { ts: Some(TS - age), rejected: false, late, arrived: true });
         match row {
             Row::Reading(_) => assert!(kept, "{age}"),
             Row::Late(refused) => {

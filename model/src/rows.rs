@@ -302,13 +302,13 @@ pub struct Bound {
     pub stream: StreamId,
     /// The partition.
     pub partition: u16,
-    /// Records bound by this tick, refused ones included.
+    /// Records bound by this tick whose append time is known, refused ones included.
     pub records: u64,
     /// Of these, how many were late (older than the tick by more than the late-after setting).
     pub late: u64,
-    /// Of these, how many were rejected at the edge.
+    /// Records bound by this tick that were rejected at the edge.
     pub rejected: u64,
-    /// Greatest event time among them, Unix ms.
+    /// Greatest event time among the records that were not rejected, Unix ms.
     pub max_ts: Option<i64>,
     /// Records appended but not bound yet when the tick was cut.
     pub lag_records: u64,

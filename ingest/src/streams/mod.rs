@@ -124,6 +124,8 @@ pub struct Decoded {
     pub rejected: bool,
     /// Whether it is late: applied all the same, unless it is beyond the horizon.
     pub late: bool,
+    /// Whether it is known when it arrived: without that it is neither late nor in time.
+    pub arrived: bool,
 }
 
 /// Names seen, in front of the shared table.
@@ -192,17 +194,17 @@ impl Decoder {
                 // Parsing what is too long or too deep once more is what the limits are there to avoid.
                 let whole = !reason.starts_with(TOO);
                 let times = if whole { fields::readable_times(raw) } else { Times::default() };
-                bind(times);
+                let arrived = bind(times).append_known;
                 rows.push(Row::Rejected(refuse(times.ts, reason)));
-                return Decoded { ts: times.ts, rejected: true, late: false };
+                return Decoded { ts: times.ts, rejected: true, late: false, arrived };
             }
         };
-        let (ts, Binding { tick, append_known }) = (times.ts, bind(times));
-        let age = ts.filter(|_| stream.happened).map_or(0, |ts| tick as i64 - ts);
-        if append_known && age < -self.limits.future_ms {
+        let (ts, Binding { tick, append_known: arrived }) = (times.ts, bind(times));
+        let age = ts.filter(|_| stream.happened && arrived).map_or(0, |ts| tick as i64 - ts);
+        if age < -self.limits.future_ms {
             let reason = format!("implausible_future: `ts` is {} ms ahead of its tick {tick}", -age);
             rows.push(Row::Rejected(refuse(ts, reason)));
-            return Decoded { ts, rejected: true, late: false };
+            return Decoded { ts, rejected: true, late: false, arrived };
         }
         let late = age > self.limits.late_after_ms;
         match self.limits.horizon_ms {
@@ -213,7 +215,7 @@ impl Decoder {
             }
             _ => rows.push(row),
         }
-        Decoded { ts, rejected: false, late }
+        Decoded { ts, rejected: false, late, arrived }
     }
 
     fn parse(
