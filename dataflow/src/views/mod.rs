@@ -106,6 +106,8 @@ pub struct Context<'scope> {
     pub panes: Tagged<'scope, series::panes::PaneChange>,
     /// Latest fix of each vehicle.
     pub vehicles: Tagged<'scope, Delta<vehicles::VehicleRow>>,
+    /// Fixes that count, each change once, at the worker of the vehicle.
+    pub track: Tagged<'scope, Delta<vehicles::TrackFix>>,
     /// Fixes that are jumps.
     pub jumps: Tagged<'scope, Delta<rejects::RefusedRow>>,
     /// Cases.
@@ -179,7 +181,7 @@ impl<'scope> Context<'scope> {
             _ => None,
         });
 
-        let (vehicles, jumps, replaced_fixes) =
+        let vehicles::Said { vehicles, jumps, replaced: replaced_fixes, track } =
             vehicles::operate(inputs.fixes, of(&[Kind::Vehicle]), &settings, names);
         let (cases, replaced_events) = cases::operate(inputs.cases, calendar, &settings);
         let replaced = scope.concatenate([replaced_readings, replaced_fixes, replaced_events]);
@@ -191,6 +193,7 @@ impl<'scope> Context<'scope> {
             episodes,
             panes,
             vehicles,
+            track,
             jumps,
             cases,
             replaced,

@@ -90,6 +90,33 @@ pub struct VehicleRow {
     pub state: VehicleState,
 }
 
+/// A fix that counts: plausible, and the last in log order of its event time. A delta of it says that a fix came, was
+/// replaced by another of its event time, or turned out (not) to be a jump.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct TrackFix {
+    /// The vehicle.
+    pub vehicle: Sym,
+    /// Event time, Unix ms.
+    pub ts: i64,
+    /// 10⁻⁷ degrees.
+    pub lon: i32,
+    /// 10⁻⁷ degrees.
+    pub lat: i32,
+    /// As the device reports it, km/h.
+    pub speed: Option<f32>,
+    /// Degrees clockwise from north.
+    pub heading: Option<f32>,
+    /// What the device says.
+    pub working: Option<bool>,
+}
+
+impl Keyed for TrackFix {
+    type Key = (Sym, i64);
+    fn key(&self) -> (Sym, i64) {
+        (self.vehicle, self.ts)
+    }
+}
+
 /// What a vehicle is doing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum VehicleState {
@@ -163,6 +190,14 @@ impl Timed for Point {
     }
 }
 
+impl Point {
+    /// As it counts: not at all if it is a jump.
+    fn counted(&self, vehicle: Sym) -> Option<TrackFix> {
+        let &Point { ts, lon, lat, speed, heading, working, jump, .. } = self;
+        (!jump).then_some(TrackFix { vehicle, ts, lon, lat, speed, heading, working })
+    }
+}
+
 /// Great-circle distance between two places in 10⁻⁷ degrees, m.
 pub(crate) fn distance_m((lon_a, lat_a): (i32, i32), (lon_b, lat_b): (i32, i32)) -> f64 {
     let radians = |tenths: i32| f64::from(tenths) / DEGREE * std::f64::consts::PI / 180.0;
@@ -191,7 +226,7 @@ struct Track {
 
 impl Track {
     /// Judges the new point at `at`, and those after it until the verdicts agree with what they were.
-    fn judge_from(&mut self, vehicle: Sym, mut at: Place, limit_kmh: f64, changed: &mut Verdicts) {
+    fn judge_from(&mut self, vehicle: Sym, mut at: Place, limit_kmh: f64, verdicts: &mut Verdicts) {
         let mut fresh = true;
         loop {
             let Some(point) = self.points.get(at).copied() else { return };
@@ -217,7 +252,11 @@ impl Track {
             if jump != point.jump
                 && let Some(point) = self.points.get_mut(at)
             {
-                changed.entry((vehicle, point.partition, point.offset)).or_insert((*point, point.jump));
+                verdicts
+                    .jumps
+                    .entry((vehicle, point.partition, point.offset))
+                    .or_insert((*point, point.jump));
+                verdicts.counted.push(((vehicle, point.ts), point.counted(vehicle)));
                 point.jump = jump;
             }
             at = self.points.next(at);
@@ -225,8 +264,14 @@ impl Track {
     }
 }
 
-/// Fixes whose verdict changed in a tick, by vehicle, partition and offset, with the verdict before it.
-type Verdicts = BTreeMap<(Sym, u16, u64), (Point, bool)>;
+/// What changed in a tick.
+#[derive(Default)]
+struct Verdicts {
+    /// Fixes whose verdict changed, by vehicle, partition and offset, with the verdict before it.
+    jumps: BTreeMap<(Sym, u16, u64), (Point, bool)>,
+    /// Vehicles and event times whose fix changed, and how it counted before each change, in order of change.
+    counted: Vec<((Sym, i64), Option<TrackFix>)>,
+}
 
 #[derive(Clone, Debug)]
 enum In {
@@ -239,6 +284,19 @@ enum Out {
     Vehicle(Delta<VehicleRow>),
     Jump(Delta<RefusedRow>),
     Replaced(Replaced),
+    Track(Delta<TrackFix>),
+}
+
+/// What the operator says.
+pub(super) struct Said<'s> {
+    /// The rows of the view.
+    pub vehicles: Tagged<'s, Delta<VehicleRow>>,
+    /// Fixes that are jumps.
+    pub jumps: Tagged<'s, Delta<RefusedRow>>,
+    /// Number of replaced fixes.
+    pub replaced: Tagged<'s, Replaced>,
+    /// Fixes that count, at the vehicle's worker.
+    pub track: Tagged<'s, Delta<TrackFix>>,
 }
 
 struct Tracks {
@@ -247,14 +305,13 @@ struct Tracks {
     vehicles: KeyedState<Sym, Track>,
 }
 
-/// Renders the operator: vehicles, jumps, and the number of replaced fixes.
-#[allow(clippy::type_complexity, reason = "three streams, each of which has a name at its caller")]
+/// Renders the operator.
 pub(super) fn operate<'s>(
     fixes: Tagged<'s, Row>,
     reference: Tagged<'s, Delta<CurrentRow>>,
     settings: &Arc<Settings>,
     names: &Arc<Names>,
-) -> (Tagged<'s, Delta<VehicleRow>>, Tagged<'s, Delta<RefusedRow>>, Tagged<'s, Replaced>) {
+) -> Said<'s> {
     let fixes = spread(fixes, |row| match row {
         Row::Fix(fix) => route(fix.vehicle.0),
         _ => 0,
@@ -266,11 +323,12 @@ pub(super) fn operate<'s>(
     let known = reference.map(|(tick, delta)| (tick, In::Reference(delta)));
     let tracks =
         Tracks { settings: Arc::clone(settings), names: Arc::clone(names), vehicles: KeyedState::default() };
-    let mut said = ticked(fixes.concat(known), "vehicles", tracks).partition(3, |(tick, out)| {
+    let mut said = ticked(fixes.concat(known), "vehicles", tracks).partition(4, |(tick, out)| {
         let port = match &out {
             Out::Vehicle(_) => 0,
             Out::Jump(_) => 1,
             Out::Replaced(_) => 2,
+            Out::Track(_) => 3,
         };
         (port, (tick, out))
     });
@@ -287,7 +345,11 @@ pub(super) fn operate<'s>(
         Out::Replaced(replaced) => Some((tick, replaced)),
         _ => None,
     });
-    (vehicles, jumps, replaced)
+    let track = port().flat_map(|(tick, out)| match out {
+        Out::Track(delta) => Some((tick, delta)),
+        _ => None,
+    });
+    Said { vehicles, jumps, replaced, track }
 }
 
 impl Tracks {
@@ -360,8 +422,7 @@ impl Ticked for Tracks {
     fn tick(&mut self, tick: Tick, input: &mut Vec<In>, out: &mut Vec<Out>) {
         let mut touched: HashSet<Sym> = HashSet::default();
         let mut replaced: BTreeMap<(StreamId, u16), i64> = BTreeMap::new();
-        // Verdicts that changed: what the fix was before this tick, if it was there.
-        let mut changed = Verdicts::new();
+        let mut verdicts = Verdicts::default();
         let mut gone: Vec<(Sym, Point)> = Vec::new();
         let mut fixes = Vec::with_capacity(input.len());
         for row in input.drain(..) {
@@ -393,22 +454,25 @@ impl Ticked for Tracks {
                 tick,
             };
             let (at, old) = track.points.insert(point);
+            let counted = old.and_then(|old| old.counted(fix.vehicle));
+            verdicts.counted.push(((fix.vehicle, fix.ts), counted));
             if let Some(old) = old {
                 *replaced.entry((fix.pos.stream, fix.pos.partition)).or_default() += 1;
-                let was = changed
+                let was = verdicts
+                    .jumps
                     .remove(&(fix.vehicle, old.partition, old.offset))
                     .map_or(old.jump, |(_, was)| was);
                 if was && old.tick < tick {
                     gone.push((fix.vehicle, old));
                 }
             }
-            track.judge_from(fix.vehicle, at, self.settings.jump_kmh, &mut changed);
+            track.judge_from(fix.vehicle, at, self.settings.jump_kmh, &mut verdicts);
             touched.insert(fix.vehicle);
         }
         for (vehicle, old) in gone {
             out.push(Out::Jump(Delta { old: Some(self.refused(vehicle, &old)), new: None }));
         }
-        for ((vehicle, ..), (point, was)) in changed {
+        for ((vehicle, ..), (point, was)) in verdicts.jumps {
             let track = self.vehicles.entry(vehicle);
             let is = track.points.get(track.points.first_from(point.ts)).is_some_and(|now| now.jump);
             let was = was && point.tick < tick;
@@ -417,6 +481,14 @@ impl Ticked for Tracks {
                 let (old, new) = if is { (None, Some(row)) } else { (Some(row), None) };
                 out.push(Out::Jump(Delta { old, new }));
             }
+        }
+        // The first of several changes knows how it was before the tick.
+        verdicts.counted.sort_by_key(|(key, _)| *key);
+        verdicts.counted.dedup_by_key(|(key, _)| *key);
+        for ((vehicle, ts), was) in verdicts.counted {
+            let points = &self.vehicles.entry(vehicle).points;
+            let is = points.get(points.first_from(ts)).and_then(|point| point.counted(vehicle));
+            out.extend(Delta::between(was, is).map(Out::Track));
         }
         touched.extend(self.vehicles.woken(tick));
         for id in touched {
