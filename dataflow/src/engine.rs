@@ -19,7 +19,9 @@ use std::thread::{JoinHandle, Thread};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TryRecvError, bounded};
-use model::{Changes, Error, Feed, Frame, Names, Result, Row, Step, Tick, TickLength, ViewId};
+use model::{
+    CaseEvent, Changes, Error, Feed, Fix, Frame, Names, Reading, Result, Row, Step, Tick, TickLength, ViewId,
+};
 use parking_lot::Mutex;
 use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::vec::Input;
@@ -27,6 +29,7 @@ use timely::worker::Worker;
 
 use crate::Settings;
 use crate::operators::publish::Outbox;
+use crate::operators::ticked::Inbox;
 use crate::views::{self, Context, Inputs};
 
 /// Feeds that may wait for one worker.
@@ -194,6 +197,7 @@ fn run_worker(
     let outbox = Rc::new(RefCell::new(Outbox::new(&specs)));
     let probe = ProbeHandle::new();
     let index = worker.index();
+    let inboxes = Inboxes::default();
     let mut inputs = worker.dataflow::<Tick, _, _>(|scope| {
         let mut handles = Vec::new();
         let mut input = || {
@@ -202,9 +206,9 @@ fn run_worker(
             stream
         };
         let inputs = Inputs {
-            readings: input(),
-            fixes: input(),
-            cases: input(),
+            readings: inboxes.readings.clone(),
+            fixes: inboxes.fixes.clone(),
+            cases: inboxes.cases.clone(),
             reference: input(),
             actions: input(),
             refused: input(),
@@ -222,9 +226,7 @@ fn run_worker(
             match feed.try_recv() {
                 Ok(Feed::Rows { tick, rows }) => {
                     taken += rows.len();
-                    for row in rows {
-                        inputs[input_of(&row)].send((tick, row));
-                    }
+                    inboxes.put(tick, rows, |input, row| inputs[input].send((tick, row)));
                 }
                 Ok(Feed::Advance(tick)) => upper = tick + 1,
                 Err(TryRecvError::Empty) => break,
@@ -261,15 +263,38 @@ fn run_worker(
     // Closing the inputs fast-forwards time for whoever is downstream; nothing of that is shipped.
 }
 
-fn input_of(row: &Row) -> usize {
-    match row {
-        Row::Reading(_) => 0,
-        Row::Fix(_) => 1,
-        Row::Case(_) => 2,
-        Row::Reference(_) => 3,
-        Row::Action(_) => 4,
-        Row::Rejected(_) | Row::Late(_) => 5,
-        Row::Bound(_) => 6,
+/// The ways of the frequent rows, which go to their operators directly.
+#[derive(Default)]
+struct Inboxes {
+    readings: Inbox<Reading>,
+    fixes: Inbox<Fix>,
+    cases: Inbox<CaseEvent>,
+}
+
+impl Inboxes {
+    /// Sorts rows of `tick` into the inboxes; `send` takes the others, with the input that they belong to.
+    fn put(&self, tick: Tick, rows: Vec<Row>, mut send: impl FnMut(usize, Row)) {
+        let (mut readings, mut fixes, mut cases) = (Vec::new(), Vec::new(), Vec::new());
+        for row in rows {
+            match row {
+                Row::Reading(reading) => readings.push(reading),
+                Row::Fix(fix) => fixes.push(fix),
+                Row::Case(event) => cases.push(*event),
+                Row::Reference(_) => send(0, row),
+                Row::Action(_) => send(1, row),
+                Row::Rejected(_) | Row::Late(_) => send(2, row),
+                Row::Bound(_) => send(3, row),
+            }
+        }
+        if !readings.is_empty() {
+            self.readings.put(tick, readings);
+        }
+        if !fixes.is_empty() {
+            self.fixes.put(tick, fixes);
+        }
+        if !cases.is_empty() {
+            self.cases.put(tick, cases);
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use model::Sym;
 use model::reference::{Condition, RuleRef, SensorRef, Severity};
 use serde::{Deserialize, Serialize};
 
-use super::{Out, Point, Span};
+use super::{Point, Span};
 use crate::operators::delta::{Delta, Keyed};
 use crate::operators::timeline::{Timed, Timeline};
 
@@ -116,7 +116,7 @@ impl Episodes {
         rule: &RuleRef,
         points: &Timeline<Point>,
         context: &Context,
-        out: &mut Vec<Out>,
+        out: &mut Vec<Delta<Episode>>,
     ) {
         let old = std::mem::take(&mut self.list);
         self.machine = Machine::Normal;
@@ -133,7 +133,7 @@ impl Episodes {
         points: &Timeline<Point>,
         from: i64,
         context: &Context,
-        out: &mut Vec<Out>,
+        out: &mut Vec<Delta<Episode>>,
     ) {
         // The clock may have raised an episode later than these points: then they have a say in it.
         if self.lasting() && self.list.last().is_some_and(|last| last.raised_ts > from) {
@@ -158,7 +158,7 @@ impl Episodes {
         points: &Timeline<Point>,
         Span { from, until, .. }: Span,
         context: &Context,
-        out: &mut Vec<Out>,
+        out: &mut Vec<Delta<Episode>>,
     ) {
         let at = points.first_from(from);
         let was = self.machine;
@@ -256,14 +256,9 @@ impl Episodes {
     }
 
     /// Lets time pass until `now`.
-    pub fn pass(&mut self, rule: &RuleRef, now: i64, context: &Context, out: &mut Vec<Out>) {
+    pub fn pass(&mut self, rule: &RuleRef, now: i64, context: &Context, out: &mut Vec<Delta<Episode>>) {
         if self.hold_until(rule, now, context) {
-            out.extend(
-                self.list
-                    .last()
-                    .cloned()
-                    .map(|new| Out::Episode(Box::new(Delta { old: None, new: Some(new) }))),
-            );
+            out.extend(self.list.last().cloned().map(|new| Delta { old: None, new: Some(new) }));
         }
     }
 
@@ -281,7 +276,7 @@ impl Episodes {
     }
 
     /// Takes back everything: the rule doesn't cover the series any more.
-    pub fn withdraw_all(&mut self, out: &mut Vec<Out>) {
+    pub fn withdraw_all(&mut self, out: &mut Vec<Delta<Episode>>) {
         say_difference(std::mem::take(&mut self.list), &[], out);
         self.machine = Machine::Normal;
     }
@@ -309,10 +304,10 @@ fn run_before(rule: &RuleRef, points: &Timeline<Point>, at: crate::operators::ti
 }
 
 /// Says what became of the episodes `old`, which are now `new`; both are in order of the time raised.
-pub(super) fn say_difference(old: Vec<Episode>, new: &[Episode], out: &mut Vec<Out>) {
+pub(super) fn say_difference(old: Vec<Episode>, new: &[Episode], out: &mut Vec<Delta<Episode>>) {
     let mut new = new.iter().peekable();
     let mut say = |old: Option<Episode>, new: Option<&Episode>| {
-        out.extend(Delta::between(old, new.cloned()).map(|delta| Out::Episode(Box::new(delta))));
+        out.extend(Delta::between(old, new.cloned()));
     };
     for old in old {
         while let Some(earlier) = new.next_if(|new| new.raised_ts < old.raised_ts) {

@@ -23,12 +23,14 @@ use foldhash::{HashMap, HashSet};
 use model::reference::{Condition, RuleRef, SensorRef};
 use model::{Quality, Reading, StreamId, Sym, Tick, Typed};
 use serde::{Deserialize, Serialize};
+use timely::dataflow::operators::Capability;
 
 use crate::Settings;
 use crate::operators::delta::Delta;
 use crate::operators::keyed::KeyedState;
-use crate::operators::ticked::Ticked;
+use crate::operators::ticked::{Fed, Inbox, Port, Tagged, fed};
 use crate::operators::timeline::{Timed, Timeline};
+use crate::views::Replaced;
 use crate::views::reference::CurrentRow;
 use crate::views::sensors::{SensorRow, SensorState};
 use episodes::{Episode, Episodes};
@@ -106,26 +108,49 @@ impl Sensor {
     }
 }
 
-/// What the operator takes.
-#[derive(Clone, Debug)]
-pub enum In {
-    /// A reading of one of this worker's sensors.
-    Reading(Reading),
-    /// A changed `sensor` record (at the sensor's worker) or `rule` record (at every worker).
-    Reference(Delta<CurrentRow>),
+/// What the operator says.
+pub struct Said<'s> {
+    /// The rows of the series in `sensors`.
+    pub sensors: Tagged<'s, Delta<SensorRow>>,
+    /// Episodes of rules that began, changed or never were.
+    pub episodes: Tagged<'s, Delta<Episode>>,
+    /// Panes of this worker's share of a group that changed.
+    pub panes: Tagged<'s, PaneChange>,
+    /// Readings that took the place of earlier ones.
+    pub replaced: Tagged<'s, Replaced>,
 }
 
-/// What the operator says.
-#[derive(Clone, Debug)]
-pub enum Out {
-    /// The row of a series in `sensors`.
-    Sensor(Delta<SensorRow>),
-    /// An episode of a rule began, changed or never was.
-    Episode(Box<Delta<Episode>>),
-    /// A pane of this worker's share of a group changed.
-    Pane(PaneChange),
-    /// Readings that took the place of earlier ones, by partition.
-    Replaced(StreamId, u16, u64),
+/// The same on its way out.
+#[derive(Default)]
+pub struct Out {
+    sensors: Vec<(Tick, Delta<SensorRow>)>,
+    episodes: Vec<(Tick, Delta<Episode>)>,
+    panes: Vec<(Tick, PaneChange)>,
+    replaced: Vec<(Tick, Replaced)>,
+}
+
+/// Renders the operator. `known` brings changed `sensor` records (at the sensor's worker) and `rule` records (at every
+/// worker).
+pub fn operate<'s>(
+    readings: Inbox<Reading>,
+    known: Tagged<'s, Delta<CurrentRow>>,
+    settings: &Arc<Settings>,
+    worker: usize,
+) -> Said<'s> {
+    let (scope, logic) = (known.scope(), SeriesLogic::new(settings, worker));
+    fed(scope, "series", readings, known, logic, |builder| {
+        let (mut to_sensors, sensors) = Port::new(builder);
+        let (mut to_episodes, episodes) = Port::new(builder);
+        let (mut to_panes, panes) = Port::new(builder);
+        let (mut to_replaced, replaced) = Port::new(builder);
+        let send = move |capabilities: &[Capability<Tick>], out: &mut Out| {
+            to_sensors.send(&capabilities[0], &mut out.sensors);
+            to_episodes.send(&capabilities[1], &mut out.episodes);
+            to_panes.send(&capabilities[2], &mut out.panes);
+            to_replaced.send(&capabilities[3], &mut out.replaced);
+        };
+        (Said { sensors, episodes, panes, replaced }, send)
+    })
 }
 
 /// The operator.
@@ -149,7 +174,12 @@ impl SeriesLogic {
         }
     }
 
-    fn reference(&mut self, delta: Delta<CurrentRow>, out: &mut Vec<Out>, touched: &mut HashSet<Sym>) {
+    fn reference(
+        &mut self,
+        delta: Delta<CurrentRow>,
+        out: &mut Vec<Delta<Episode>>,
+        touched: &mut HashSet<Sym>,
+    ) {
         let Some(id) = delta.new.as_ref().or(delta.old.as_ref()).map(|row| row.id) else { return };
         let body = |row: &Option<CurrentRow>| row.as_ref().map(|row| row.body.typed.clone());
         match (body(&delta.old), body(&delta.new)) {
@@ -185,7 +215,7 @@ impl SeriesLogic {
     }
 
     /// Judges a sensor's whole history by `rules` as they are now.
-    fn judge_anew(&mut self, id: Sym, rules: &[Sym], out: &mut Vec<Out>) {
+    fn judge_anew(&mut self, id: Sym, rules: &[Sym], out: &mut Vec<Delta<Episode>>) {
         let Some(sensor) = self.sensors.get_mut(id) else { return };
         for rule_id in rules {
             let rule = self.rules.get(rule_id);
@@ -223,7 +253,7 @@ impl SeriesLogic {
         }
     }
 
-    fn reading(&mut self, reading: &Reading, changed: &mut Changed, out: &mut Vec<Out>) {
+    fn reading(&mut self, reading: &Reading, changed: &mut Changed, out: &mut Vec<Delta<Episode>>) {
         let ts = reading.ts;
         let sensor = self.sensors.entry(reading.sensor);
         let (heard, reference) = (sensor.heard, sensor.reference.clone());
@@ -274,7 +304,14 @@ impl SeriesLogic {
     }
 
     /// Folds what changed, lets time pass, and says the new rows.
-    fn settle(&mut self, id: Sym, tick: Tick, changed: &Changed, out: &mut Vec<Out>) {
+    fn settle(
+        &mut self,
+        id: Sym,
+        tick: Tick,
+        changed: &Changed,
+        out: &mut Vec<Delta<Episode>>,
+        sensors: &mut Vec<(Tick, Delta<SensorRow>)>,
+    ) {
         let Some(sensor) = self.sensors.get_mut(id) else { return };
         let now = i64::try_from(tick).unwrap_or(i64::MAX);
         let forget = self.settings.alert_retention_ms.map(|retention| now - retention);
@@ -325,7 +362,7 @@ impl SeriesLogic {
             };
             if series.said.as_ref() != Some(&row) {
                 let old = series.said.replace(row.clone());
-                out.push(Out::Sensor(Delta { old, new: Some(row) }));
+                sensors.push((tick, Delta { old, new: Some(row) }));
             }
             if let Some(horizon) = self.settings.horizon_ms {
                 series.points.prune(now - horizon, 2);
@@ -372,43 +409,46 @@ struct Changed {
     /// What changed in each series.
     spans: HashMap<(Sym, Sym), Span>,
     /// Readings that took the place of earlier ones, by partition.
-    replaced: BTreeMap<(StreamId, u16), u64>,
+    replaced: BTreeMap<(StreamId, u16), i64>,
 }
 
-impl Ticked for SeriesLogic {
-    type In = In;
+impl Fed for SeriesLogic {
+    type Row = Reading;
+    type In = Delta<CurrentRow>;
     type Out = Out;
 
-    fn tick(&mut self, tick: Tick, input: &mut Vec<In>, out: &mut Vec<Out>) {
+    fn tick(
+        &mut self,
+        tick: Tick,
+        readings: &mut Vec<Reading>,
+        known: &mut Vec<Delta<CurrentRow>>,
+        out: &mut Out,
+    ) {
         let mut touched: HashSet<Sym> = HashSet::default();
         let mut changed = Changed::default();
-        let mut readings = Vec::with_capacity(input.len());
-        for row in input.drain(..) {
-            match row {
-                In::Reading(reading) => readings.push(reading),
-                In::Reference(delta) => self.reference(delta, out, &mut touched),
-            }
+        let mut episodes = Vec::new();
+        for delta in known.drain(..) {
+            self.reference(delta, &mut episodes, &mut touched);
         }
         // Log order decides which of two readings of one time counts; rows mostly come in it.
         readings.sort_by_key(|reading| reading.pos);
-        for reading in &readings {
-            self.reading(reading, &mut changed, out);
+        for reading in readings.iter() {
+            self.reading(reading, &mut changed, &mut episodes);
             touched.insert(reading.sensor);
         }
         touched.extend(self.sensors.woken(tick));
         for id in touched {
-            self.settle(id, tick, &changed, out);
+            self.settle(id, tick, &changed, &mut episodes, &mut out.sensors);
         }
         let sensors = &self.sensors;
         let points = |sensor, metric| {
             let series = &sensors.get(sensor)?.series;
             series.iter().find(|(name, _): &&(Sym, Series)| *name == metric).map(|(_, series)| &series.points)
         };
-        self.panes.flush(tick, self.worker, points, out);
-        out.extend(
-            changed.replaced.into_iter().map(|((stream, partition), n)| Out::Replaced(stream, partition, n)),
-        );
-        merge_episodes(out);
+        self.panes.flush(tick, self.worker, points, &mut out.panes);
+        let replaced = changed.replaced.into_iter();
+        out.replaced.extend(replaced.map(|((stream, partition), n)| (tick, (stream, partition, n))));
+        out.episodes.extend(merged(episodes).map(|delta| (tick, delta)));
     }
 
     fn due(&self) -> Option<Tick> {
@@ -417,23 +457,18 @@ impl Ticked for SeriesLogic {
 }
 
 /// An episode may change more than once within a tick: only its first `old` and last `new` are said.
-fn merge_episodes(out: &mut Vec<Out>) {
+fn merged(changes: Vec<Delta<Episode>>) -> impl Iterator<Item = Delta<Episode>> {
     let mut first: HashMap<episodes::EpisodeKey, usize> = HashMap::default();
-    let mut kept: Vec<Out> = Vec::with_capacity(out.len());
-    for item in out.drain(..) {
-        if let Out::Episode(delta) = &item
-            && let Some(key) = delta.key()
-        {
-            if let Some(&at) = first.get(&key)
-                && let Out::Episode(earlier) = &mut kept[at]
-            {
-                earlier.new.clone_from(&delta.new);
-                continue;
+    let mut kept: Vec<Delta<Episode>> = Vec::with_capacity(changes.len());
+    for delta in changes {
+        let Some(key) = delta.key() else { continue };
+        match first.get(&key) {
+            Some(&at) => kept[at].new = delta.new,
+            None => {
+                first.insert(key, kept.len());
+                kept.push(delta);
             }
-            first.insert(key, kept.len());
         }
-        kept.push(item);
     }
-    kept.retain(|item| !matches!(item, Out::Episode(delta) if delta.old == delta.new));
-    *out = kept;
+    kept.into_iter().filter(|delta| delta.old != delta.new)
 }

@@ -16,7 +16,7 @@ use model::reference::SensorRef;
 use model::{Sym, Tick};
 use serde::{Deserialize, Serialize};
 
-use super::{Out, Point};
+use super::Point;
 use crate::Settings;
 use crate::operators::timeline::{Timed, Timeline};
 
@@ -171,7 +171,7 @@ impl Panes {
         tick: Tick,
         worker: usize,
         points: impl Fn(Sym, Sym) -> Option<&'a Timeline<Point>>,
-        out: &mut Vec<Out>,
+        out: &mut Vec<(Tick, PaneChange)>,
     ) {
         let oldest = self.keep_ms.map_or(i64::MIN, |keep| (tick as i64 - keep).div_euclid(self.step));
         for ((group, pane), look) in self.changed.drain() {
@@ -198,7 +198,7 @@ impl Panes {
                 (share.min, share.max) = (min, max);
             }
             let share = self.shares.get(&pane).and_then(|shares| shares.get(&group)).copied();
-            out.push(Out::Pane(PaneChange { group, pane, worker, share }));
+            out.push((tick, PaneChange { group, pane, worker, share }));
         }
         while let Some(first) =
             self.shares.first_entry().filter(|first| *first.key() <= oldest || first.get().is_empty())

@@ -13,8 +13,8 @@ use model::Sym;
 use model::reference::{Condition, RuleRef, SensorRef, Severity};
 use serde::{Deserialize, Serialize};
 
+use super::Point;
 use super::episodes::{Context, Episode, say_difference};
-use super::{Out, Point};
 use crate::operators::delta::Delta;
 use crate::operators::timeline::{Timed, Timeline};
 
@@ -65,7 +65,13 @@ impl Watch {
 
 impl Silences {
     /// Judges all event times anew.
-    pub fn judge_anew(&mut self, watch: Watch, heard: &[i64], context: &Context, out: &mut Vec<Out>) {
+    pub fn judge_anew(
+        &mut self,
+        watch: Watch,
+        heard: &[i64],
+        context: &Context,
+        out: &mut Vec<Delta<Episode>>,
+    ) {
         let new =
             heard.windows(2).filter_map(|pair| watch.silence(pair[0], Some(pair[1]), context)).collect();
         let old = std::mem::replace(&mut self.list, new);
@@ -79,7 +85,7 @@ impl Silences {
         ts: i64,
         (before, after): (Option<i64>, Option<i64>),
         context: &Context,
-        out: &mut Vec<Out>,
+        out: &mut Vec<Delta<Episode>>,
     ) {
         let at = self.list.partition_point(|episode| before.is_some_and(|before| episode.first_ts < before));
         let was = (self.list.get(at).map(|episode| Some(episode.first_ts)) == Some(before))
@@ -97,12 +103,19 @@ impl Silences {
     }
 
     /// Lets time pass until `now`, the sensor having been heard last at `heard`.
-    pub fn pass(&mut self, watch: Watch, heard: i64, now: i64, context: &Context, out: &mut Vec<Out>) {
+    pub fn pass(
+        &mut self,
+        watch: Watch,
+        heard: i64,
+        now: i64,
+        context: &Context,
+        out: &mut Vec<Delta<Episode>>,
+    ) {
         if now - heard > watch.limit && !self.lasting() {
             let new =
                 context.episode(watch.severity, heard, heard + watch.limit, watch.limit as f64 / 1000.0);
             self.list.push(new.clone());
-            out.push(Out::Episode(Box::new(Delta { old: None, new: Some(new) })));
+            out.push(Delta { old: None, new: Some(new) });
         }
     }
 
@@ -117,7 +130,7 @@ impl Silences {
     }
 
     /// Takes back everything: the rule doesn't watch the sensor any more.
-    pub fn withdraw_all(&mut self, out: &mut Vec<Out>) {
+    pub fn withdraw_all(&mut self, out: &mut Vec<Delta<Episode>>) {
         say_difference(std::mem::take(&mut self.list), &[], out);
     }
 

@@ -17,10 +17,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::rows::Limit;
-use model::{CaseEvent, CaseEventKind, Column, Row, StreamId, Sym, Tick, Type, Typed, Value, ViewSpec};
+use model::{CaseEvent, CaseEventKind, Column, StreamId, Sym, Tick, Type, Typed, Value, ViewSpec};
 use serde::{Deserialize, Serialize};
-use timely::dataflow::operators::Concat;
-use timely::dataflow::operators::vec::{Map, Partition};
+use timely::dataflow::operators::Capability;
 
 use super::reference::CurrentRow;
 use super::{Replaced, View};
@@ -29,8 +28,7 @@ use crate::calendar::{Calendar, counts_working_time};
 use crate::operators::delta::{Delta, Keyed};
 use crate::operators::keyed::KeyedState;
 use crate::operators::publish::ViewRow;
-use crate::operators::ticked::{Tagged, Ticked, ticked};
-use crate::operators::{route, spread};
+use crate::operators::ticked::{Fed, Inbox, Port, Tagged, fed};
 
 /// The view.
 pub const VIEW: View = View {
@@ -316,16 +314,11 @@ struct Case {
     said: Option<CaseRow>,
 }
 
-#[derive(Clone, Debug)]
-enum In {
-    Event(CaseEvent),
-    Calendar(Delta<CurrentRow>),
-}
-
-#[derive(Clone, Debug)]
-enum Out {
-    Case(Delta<CaseRow>),
-    Replaced(Replaced),
+/// What the operator says, on its way out.
+#[derive(Default)]
+struct Out {
+    cases: Vec<(Tick, Delta<CaseRow>)>,
+    replaced: Vec<(Tick, Replaced)>,
 }
 
 struct Cases {
@@ -336,45 +329,33 @@ struct Cases {
 
 /// Renders the operator: cases, and the number of replaced events.
 pub(super) fn operate<'s>(
-    events: Tagged<'s, Row>,
+    events: Inbox<CaseEvent>,
     calendar: Tagged<'s, Delta<CurrentRow>>,
     settings: &Arc<Settings>,
 ) -> (Tagged<'s, Delta<CaseRow>>, Tagged<'s, Replaced>) {
-    let events = spread(events, |row| match row {
-        Row::Case(event) => route(event.case.0),
-        _ => 0,
-    });
-    let events = events.flat_map(|(tick, row)| match row {
-        Row::Case(event) => Some((tick, In::Event(*event))),
-        _ => None,
-    });
-    let days = calendar.map(|(tick, delta)| (tick, In::Calendar(delta)));
-    let cases = Cases {
+    let logic = Cases {
         settings: Arc::clone(settings),
         calendar: Calendar::new(settings),
         cases: KeyedState::default(),
     };
-    let mut said = ticked(events.concat(days), "cases", cases)
-        .partition(2, |(tick, out)| (u64::from(matches!(out, Out::Replaced(_))), (tick, out)));
-    let mut port = || said.remove(0);
-    let cases = port().flat_map(|(tick, out)| match out {
-        Out::Case(delta) => Some((tick, delta)),
-        Out::Replaced(_) => None,
-    });
-    let replaced = port().flat_map(|(tick, out)| match out {
-        Out::Replaced(replaced) => Some((tick, replaced)),
-        Out::Case(_) => None,
-    });
-    (cases, replaced)
+    fed(calendar.scope(), "cases", events, calendar, logic, |builder| {
+        let (mut to_cases, cases) = Port::new(builder);
+        let (mut to_replaced, replaced) = Port::new(builder);
+        let send = move |capabilities: &[Capability<Tick>], out: &mut Out| {
+            to_cases.send(&capabilities[0], &mut out.cases);
+            to_replaced.send(&capabilities[1], &mut out.replaced);
+        };
+        ((cases, replaced), send)
+    })
 }
 
 impl Cases {
-    fn settle(&mut self, id: Sym, tick: Tick, out: &mut Vec<Out>) {
+    fn settle(&mut self, id: Sym, tick: Tick, out: &mut Out) {
         let Some(case) = self.cases.get_mut(id) else { return };
         let (row, due) = case.folded.at(i64::try_from(tick).unwrap_or(i64::MAX));
         if case.said.as_ref() != Some(&row) {
             let old = case.said.replace(row.clone());
-            out.push(Out::Case(Delta { old, new: Some(row) }));
+            out.cases.push((tick, Delta { old, new: Some(row) }));
         }
         if let Some(due) = due {
             self.cases.wake(id, self.settings.tick.ceil(due));
@@ -382,31 +363,32 @@ impl Cases {
     }
 }
 
-impl Ticked for Cases {
-    type In = In;
+impl Fed for Cases {
+    type Row = CaseEvent;
+    type In = Delta<CurrentRow>;
     type Out = Out;
 
-    fn tick(&mut self, tick: Tick, input: &mut Vec<In>, out: &mut Vec<Out>) {
+    fn tick(
+        &mut self,
+        tick: Tick,
+        events: &mut Vec<CaseEvent>,
+        days: &mut Vec<Delta<CurrentRow>>,
+        out: &mut Out,
+    ) {
         let mut touched = self.cases.woken(tick);
         let mut replaced: BTreeMap<(StreamId, u16), i64> = BTreeMap::new();
-        let mut events = Vec::with_capacity(input.len());
         let mut calendar_changed = false;
-        for row in input.drain(..) {
-            match row {
-                In::Event(event) => events.push(event),
-                In::Calendar(delta) => {
-                    let Some((_, id)) = delta.key() else { continue };
-                    match delta.new.map(|row| row.body.typed.clone()) {
-                        Some(Typed::Calendar(day)) => self.calendar.insert(id, day),
-                        _ => self.calendar.remove(id),
-                    }
-                    calendar_changed = true;
-                }
+        for delta in days.drain(..) {
+            let Some((_, id)) = delta.key() else { continue };
+            match delta.new.map(|row| row.body.typed.clone()) {
+                Some(Typed::Calendar(day)) => self.calendar.insert(id, day),
+                _ => self.calendar.remove(id),
             }
+            calendar_changed = true;
         }
         events.sort_by_key(|event| event.pos);
         let mut changed = Vec::with_capacity(events.len());
-        for event in events {
+        for event in events.drain(..) {
             let (_, rank) = event.kind.name_and_rank();
             let old = self.cases.entry(event.case).events.insert((event.ts, rank), event.kind);
             if old.is_some() {
@@ -433,9 +415,8 @@ impl Ticked for Cases {
         for id in touched {
             self.settle(id, tick, out);
         }
-        out.extend(
-            replaced.into_iter().map(|((stream, partition), n)| Out::Replaced((stream, partition, n))),
-        );
+        let replaced = replaced.into_iter();
+        out.replaced.extend(replaced.map(|((stream, partition), n)| (tick, (stream, partition, n))));
     }
 
     fn due(&self) -> Option<Tick> {

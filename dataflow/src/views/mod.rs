@@ -19,16 +19,15 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use model::{Kind, Names, Row, StreamId, Tick, ViewId, ViewSpec};
-use timely::dataflow::operators::vec::{Broadcast, Filter, Map, Partition};
+use model::{CaseEvent, Fix, Kind, Names, Reading, Row, StreamId, Tick, ViewId, ViewSpec};
+use timely::dataflow::operators::vec::{Broadcast, Filter};
 use timely::dataflow::operators::{Concat, Concatenate};
 use timely::dataflow::{ProbeHandle, Scope};
 
 use crate::Settings;
 use crate::operators::delta::Delta;
 use crate::operators::publish::{Outbox, ViewRow, publish};
-use crate::operators::ticked::{Tagged, ticked};
-use crate::operators::{route, spread};
+use crate::operators::ticked::{Inbox, Tagged};
 use crate::series;
 use reference::CurrentRow;
 
@@ -69,14 +68,14 @@ pub(crate) fn render_all(mut context: Context<'_>) {
     }
 }
 
-/// The rows fed to this worker, stream by stream.
+/// The rows fed to this worker, stream by stream. The frequent ones come without a channel.
 pub struct Inputs<'scope> {
-    /// Rows of kind `Reading`.
-    pub readings: Tagged<'scope, Row>,
-    /// Rows of kind `Fix`.
-    pub fixes: Tagged<'scope, Row>,
-    /// Rows of kind `Case`.
-    pub cases: Tagged<'scope, Row>,
+    /// Readings of this worker's sensors.
+    pub readings: Inbox<Reading>,
+    /// Fixes of this worker's vehicles.
+    pub fixes: Inbox<Fix>,
+    /// Events of this worker's cases.
+    pub cases: Inbox<CaseEvent>,
     /// Rows of kind `Reference`.
     pub reference: Tagged<'scope, Row>,
     /// Rows of kind `Action`.
@@ -135,7 +134,7 @@ impl<'scope> Context<'scope> {
         probe: &ProbeHandle<Tick>,
     ) -> Self {
         let settings = Arc::new(settings.clone());
-        let scope: Scope<'scope, Tick> = inputs.readings.scope();
+        let scope: Scope<'scope, Tick> = inputs.reference.scope();
         let current = reference::render(inputs.reference, &settings);
         let of = |kinds: &'static [Kind]| {
             current.clone().filter(move |(_, delta)| kinds.contains(&reference::kind_of(delta)))
@@ -143,44 +142,8 @@ impl<'scope> Context<'scope> {
         let rules = of(&[Kind::Rule]).broadcast();
         let calendar = of(&[Kind::Calendar]).broadcast();
 
-        let readings = spread(inputs.readings, |row| match row {
-            Row::Reading(reading) => route(reading.sensor.0),
-            _ => 0,
-        });
-        let readings = readings.flat_map(|(tick, row)| match row {
-            Row::Reading(reading) => Some((tick, series::In::Reading(reading))),
-            _ => None,
-        });
-        let known =
-            of(&[Kind::Sensor]).concat(rules).map(|(tick, delta)| (tick, series::In::Reference(delta)));
-        let said = ticked(readings.concat(known), "series", series::SeriesLogic::new(&settings, worker));
-        let mut said = said.partition(4, |(tick, out)| {
-            let port = match &out {
-                series::Out::Sensor(_) => 0,
-                series::Out::Episode(_) => 1,
-                series::Out::Pane(_) => 2,
-                series::Out::Replaced(..) => 3,
-            };
-            (port, (tick, out))
-        });
-        let mut port = || said.remove(0);
-        let sensors = port().flat_map(|(tick, out)| match out {
-            series::Out::Sensor(delta) => Some((tick, delta)),
-            _ => None,
-        });
-        let episodes = port().flat_map(|(tick, out)| match out {
-            series::Out::Episode(delta) => Some((tick, *delta)),
-            _ => None,
-        });
-        let panes = port().flat_map(|(tick, out)| match out {
-            series::Out::Pane(change) => Some((tick, change)),
-            _ => None,
-        });
-        let replaced_readings = port().flat_map(|(tick, out)| match out {
-            series::Out::Replaced(stream, partition, n) => Some((tick, (stream, partition, n as i64))),
-            _ => None,
-        });
-
+        let series::Said { sensors, episodes, panes, replaced: replaced_readings } =
+            series::operate(inputs.readings, of(&[Kind::Sensor]).concat(rules), &settings, worker);
         let vehicles::Said { vehicles, jumps, replaced: replaced_fixes, track } =
             vehicles::operate(inputs.fixes, of(&[Kind::Vehicle]), &settings, names);
         let (cases, replaced_events) = cases::operate(inputs.cases, calendar, &settings);

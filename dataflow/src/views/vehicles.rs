@@ -17,10 +17,9 @@ use std::sync::Arc;
 use foldhash::HashSet;
 use model::reference::VehicleRef;
 use model::rows::DEGREE;
-use model::{Column, Fix, LogPos, Names, Row, StreamId, Sym, Tick, Type, Typed, Value, ViewSpec};
+use model::{Column, Fix, LogPos, Names, StreamId, Sym, Tick, Type, Typed, Value, ViewSpec};
 use serde::{Deserialize, Serialize};
-use timely::dataflow::operators::Concat;
-use timely::dataflow::operators::vec::{Map, Partition};
+use timely::dataflow::operators::Capability;
 
 use super::reference::CurrentRow;
 use super::rejects::RefusedRow;
@@ -29,9 +28,8 @@ use crate::Settings;
 use crate::operators::delta::{Delta, Keyed};
 use crate::operators::keyed::KeyedState;
 use crate::operators::publish::ViewRow;
-use crate::operators::ticked::{Tagged, Ticked, ticked};
+use crate::operators::ticked::{Fed, Inbox, Port, Tagged, fed};
 use crate::operators::timeline::{Place, Timed, Timeline};
-use crate::operators::{route, spread};
 
 /// The view.
 pub const VIEW: View = View {
@@ -273,18 +271,13 @@ struct Verdicts {
     counted: Vec<((Sym, i64), Option<TrackFix>)>,
 }
 
-#[derive(Clone, Debug)]
-enum In {
-    Fix(Fix),
-    Reference(Delta<CurrentRow>),
-}
-
-#[derive(Clone, Debug)]
-enum Out {
-    Vehicle(Delta<VehicleRow>),
-    Jump(Delta<RefusedRow>),
-    Replaced(Replaced),
-    Track(Delta<TrackFix>),
+/// What the operator says, on its way out.
+#[derive(Default)]
+struct Out {
+    vehicles: Vec<(Tick, Delta<VehicleRow>)>,
+    jumps: Vec<(Tick, Delta<RefusedRow>)>,
+    replaced: Vec<(Tick, Replaced)>,
+    track: Vec<(Tick, Delta<TrackFix>)>,
 }
 
 /// What the operator says.
@@ -307,53 +300,30 @@ struct Tracks {
 
 /// Renders the operator.
 pub(super) fn operate<'s>(
-    fixes: Tagged<'s, Row>,
-    reference: Tagged<'s, Delta<CurrentRow>>,
+    fixes: Inbox<Fix>,
+    known: Tagged<'s, Delta<CurrentRow>>,
     settings: &Arc<Settings>,
     names: &Arc<Names>,
 ) -> Said<'s> {
-    let fixes = spread(fixes, |row| match row {
-        Row::Fix(fix) => route(fix.vehicle.0),
-        _ => 0,
-    });
-    let fixes = fixes.flat_map(|(tick, row)| match row {
-        Row::Fix(fix) => Some((tick, In::Fix(fix))),
-        _ => None,
-    });
-    let known = reference.map(|(tick, delta)| (tick, In::Reference(delta)));
     let tracks =
         Tracks { settings: Arc::clone(settings), names: Arc::clone(names), vehicles: KeyedState::default() };
-    let mut said = ticked(fixes.concat(known), "vehicles", tracks).partition(4, |(tick, out)| {
-        let port = match &out {
-            Out::Vehicle(_) => 0,
-            Out::Jump(_) => 1,
-            Out::Replaced(_) => 2,
-            Out::Track(_) => 3,
+    fed(known.scope(), "vehicles", fixes, known, tracks, |builder| {
+        let (mut to_vehicles, vehicles) = Port::new(builder);
+        let (mut to_jumps, jumps) = Port::new(builder);
+        let (mut to_replaced, replaced) = Port::new(builder);
+        let (mut to_track, track) = Port::new(builder);
+        let send = move |capabilities: &[Capability<Tick>], out: &mut Out| {
+            to_vehicles.send(&capabilities[0], &mut out.vehicles);
+            to_jumps.send(&capabilities[1], &mut out.jumps);
+            to_replaced.send(&capabilities[2], &mut out.replaced);
+            to_track.send(&capabilities[3], &mut out.track);
         };
-        (port, (tick, out))
-    });
-    let mut port = || said.remove(0);
-    let vehicles = port().flat_map(|(tick, out)| match out {
-        Out::Vehicle(delta) => Some((tick, delta)),
-        _ => None,
-    });
-    let jumps = port().flat_map(|(tick, out)| match out {
-        Out::Jump(delta) => Some((tick, delta)),
-        _ => None,
-    });
-    let replaced = port().flat_map(|(tick, out)| match out {
-        Out::Replaced(replaced) => Some((tick, replaced)),
-        _ => None,
-    });
-    let track = port().flat_map(|(tick, out)| match out {
-        Out::Track(delta) => Some((tick, delta)),
-        _ => None,
-    });
-    Said { vehicles, jumps, replaced, track }
+        (Said { vehicles, jumps, replaced, track }, send)
+    })
 }
 
 impl Tracks {
-    fn settle(&mut self, id: Sym, tick: Tick, out: &mut Vec<Out>) {
+    fn settle(&mut self, id: Sym, tick: Tick, out: &mut Out) {
         let Some(track) = self.vehicles.get_mut(id) else { return };
         let now = i64::try_from(tick).unwrap_or(i64::MAX);
         let Some(latest) = track.points.latest(|point| !point.jump).copied() else {
@@ -382,7 +352,7 @@ impl Tracks {
         };
         if track.said.as_ref() != Some(&row) {
             let old = track.said.replace(row.clone());
-            out.push(Out::Vehicle(Delta { old, new: Some(row) }));
+            out.vehicles.push((tick, Delta { old, new: Some(row) }));
         }
         if let Some(horizon) = self.settings.horizon_ms {
             track.points.prune(now - horizon, 2);
@@ -415,31 +385,26 @@ impl Tracks {
     }
 }
 
-impl Ticked for Tracks {
-    type In = In;
+impl Fed for Tracks {
+    type Row = Fix;
+    type In = Delta<CurrentRow>;
     type Out = Out;
 
-    fn tick(&mut self, tick: Tick, input: &mut Vec<In>, out: &mut Vec<Out>) {
+    fn tick(&mut self, tick: Tick, fixes: &mut Vec<Fix>, known: &mut Vec<Delta<CurrentRow>>, out: &mut Out) {
         let mut touched: HashSet<Sym> = HashSet::default();
         let mut replaced: BTreeMap<(StreamId, u16), i64> = BTreeMap::new();
         let mut verdicts = Verdicts::default();
         let mut gone: Vec<(Sym, Point)> = Vec::new();
-        let mut fixes = Vec::with_capacity(input.len());
-        for row in input.drain(..) {
-            match row {
-                In::Fix(fix) => fixes.push(fix),
-                In::Reference(delta) => {
-                    let Some((_, id)) = delta.key() else { continue };
-                    self.vehicles.entry(id).reference = match delta.new.map(|row| row.body.typed.clone()) {
-                        Some(Typed::Vehicle(vehicle)) => Some(vehicle),
-                        _ => None,
-                    };
-                    touched.insert(id);
-                }
-            }
+        for delta in known.drain(..) {
+            let Some((_, id)) = delta.key() else { continue };
+            self.vehicles.entry(id).reference = match delta.new.map(|row| row.body.typed.clone()) {
+                Some(Typed::Vehicle(vehicle)) => Some(vehicle),
+                _ => None,
+            };
+            touched.insert(id);
         }
         fixes.sort_by_key(|fix| fix.pos);
-        for fix in fixes {
+        for fix in fixes.iter() {
             let track = self.vehicles.entry(fix.vehicle);
             let point = Point {
                 ts: fix.ts,
@@ -470,7 +435,7 @@ impl Ticked for Tracks {
             touched.insert(fix.vehicle);
         }
         for (vehicle, old) in gone {
-            out.push(Out::Jump(Delta { old: Some(self.refused(vehicle, &old)), new: None }));
+            out.jumps.push((tick, Delta { old: Some(self.refused(vehicle, &old)), new: None }));
         }
         for ((vehicle, ..), (point, was)) in verdicts.jumps {
             let track = self.vehicles.entry(vehicle);
@@ -479,7 +444,7 @@ impl Ticked for Tracks {
             if was != is {
                 let row = self.refused(vehicle, &point);
                 let (old, new) = if is { (None, Some(row)) } else { (Some(row), None) };
-                out.push(Out::Jump(Delta { old, new }));
+                out.jumps.push((tick, Delta { old, new }));
             }
         }
         // The first of several changes knows how it was before the tick.
@@ -488,15 +453,14 @@ impl Ticked for Tracks {
         for ((vehicle, ts), was) in verdicts.counted {
             let points = &self.vehicles.entry(vehicle).points;
             let is = points.get(points.first_from(ts)).and_then(|point| point.counted(vehicle));
-            out.extend(Delta::between(was, is).map(Out::Track));
+            out.track.extend(Delta::between(was, is).map(|delta| (tick, delta)));
         }
         touched.extend(self.vehicles.woken(tick));
         for id in touched {
             self.settle(id, tick, out);
         }
-        out.extend(
-            replaced.into_iter().map(|((stream, partition), n)| Out::Replaced((stream, partition, n))),
-        );
+        let replaced = replaced.into_iter();
+        out.replaced.extend(replaced.map(|((stream, partition), n)| (tick, (stream, partition, n))));
     }
 
     fn due(&self) -> Option<Tick> {
