@@ -13,6 +13,8 @@ use serde::{Deserialize, Serialize};
 
 /// Greatest number of items in a chunk.
 pub const CHUNK: usize = 256;
+/// How many of the latest items are looked at one by one.
+const NEAR: usize = 4;
 
 /// An item with an event time.
 pub trait Timed {
@@ -72,6 +74,19 @@ impl<T: Timed> Timeline<T> {
 
     /// The place of the first item at or after `ts`: the end when there is none.
     pub fn first_from(&self, ts: i64) -> Place {
+        // Whoever asks mostly asks for one of the latest: halving a whole chunk would touch memory that is long cold.
+        if let Some(latest) = self.chunks.back() {
+            let mut index = latest.len();
+            while index > 0 && latest.len() - index <= NEAR {
+                if latest[index - 1].ts() < ts {
+                    return match index == latest.len() {
+                        true => self.end(),
+                        false => Place { chunk: self.chunks.len() - 1, index },
+                    };
+                }
+                index -= 1;
+            }
+        }
         let chunk = self.chunks.partition_point(|chunk| chunk.last().is_some_and(|last| last.ts() < ts));
         let index = self.chunks.get(chunk).map_or(0, |chunk| chunk.partition_point(|item| item.ts() < ts));
         Place { chunk, index }
