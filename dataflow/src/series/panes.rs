@@ -9,7 +9,7 @@
 //!
 //! **State.** One entry per group and pane within the window retention.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 
 use foldhash::{HashMap, HashSet};
 use model::reference::SensorRef;
@@ -95,10 +95,46 @@ pub struct Panes {
     step: i64,
     /// Panes that started before T minus this are in no window any more.
     keep_ms: Option<i64>,
-    shares: BTreeMap<i64, HashMap<Group, Aggregate>>,
-    members: HashMap<Group, HashSet<Sym>>,
-    /// Panes that changed in this tick, and whether their extremes must be looked for.
-    changed: HashMap<(Group, i64), bool>,
+    /// Where each group is in `groups`.
+    places: HashMap<Group, usize>,
+    groups: Vec<Shares>,
+    /// Panes that changed in this tick, each once: the place of their group, and their number.
+    changed: Vec<(usize, i64)>,
+    /// Panes up to this one have been forgotten.
+    forgotten: i64,
+}
+
+/// One group's panes.
+struct Shares {
+    group: Group,
+    /// In order of their number.
+    panes: VecDeque<Pane>,
+    members: HashSet<Sym>,
+}
+
+/// One pane of one group.
+struct Pane {
+    number: i64,
+    /// `None` when there is no reading left.
+    share: Option<Aggregate>,
+    /// Whether it changed in this tick, and whether its extremes must be looked for.
+    changed: bool,
+    look: bool,
+}
+
+impl Shares {
+    /// The pane of this number; most readings are of the latest.
+    fn pane(&mut self, number: i64) -> &mut Pane {
+        let at = match self.panes.back() {
+            Some(last) if last.number == number => self.panes.len() - 1,
+            Some(last) if last.number > number => self.panes.partition_point(|pane| pane.number < number),
+            _ => self.panes.len(),
+        };
+        if self.panes.get(at).is_none_or(|pane| pane.number != number) {
+            self.panes.insert(at, Pane { number, share: None, changed: false, look: false });
+        }
+        &mut self.panes[at]
+    }
 }
 
 impl Panes {
@@ -107,15 +143,24 @@ impl Panes {
         Self {
             step: settings.window_step_ms,
             keep_ms: settings.window_retention_ms.map(|retention| retention + settings.window_ms),
-            shares: BTreeMap::new(),
-            members: HashMap::default(),
-            changed: HashMap::default(),
+            places: HashMap::default(),
+            groups: Vec::new(),
+            changed: Vec::new(),
+            forgotten: i64::MIN,
         }
+    }
+
+    fn place(&mut self, group: Group) -> usize {
+        *self.places.entry(group).or_insert_with(|| {
+            self.groups.push(Shares { group, panes: VecDeque::new(), members: HashSet::default() });
+            self.groups.len() - 1
+        })
     }
 
     /// `sensor` has a series in `group` from now on.
     pub fn join(&mut self, sensor: Sym, group: Group) {
-        self.members.entry(group).or_default().insert(sensor);
+        let place = self.place(group);
+        self.groups[place].members.insert(sensor);
     }
 
     /// A reading at `ts` of a member of `group` counted `old` and now counts `new`.
@@ -123,23 +168,21 @@ impl Panes {
         if old == new {
             return;
         }
-        let pane = ts.div_euclid(self.step);
-        let shares = self.shares.entry(pane).or_default();
-        let mut look = false;
-        if let (Some(old), Some(share)) = (old, shares.get_mut(&group)) {
-            let gone = Aggregate::one(old);
+        let (place, number) = (self.place(group), ts.div_euclid(self.step));
+        let pane = self.groups[place].pane(number);
+        if let (Some(old), Some(mut share)) = (old, pane.share) {
             share.count -= 1;
-            share.sum -= gone.sum;
-            look = old <= share.min || old >= share.max;
-            if share.count == 0 {
-                shares.remove(&group);
-            }
+            share.sum -= Aggregate::one(old).sum;
+            pane.look |= old <= share.min || old >= share.max;
+            pane.share = (share.count > 0).then_some(share);
         }
         if let Some(new) = new {
             let one = Aggregate::one(new);
-            shares.entry(group).and_modify(|share| *share = share.and(one)).or_insert(one);
+            pane.share = Some(pane.share.map_or(one, |share| share.and(one)));
         }
-        *self.changed.entry((group, pane)).or_default() |= look;
+        if !std::mem::replace(&mut pane.changed, true) {
+            self.changed.push((place, number));
+        }
     }
 
     /// The sensor's record changed: its readings go from one group to another.
@@ -155,9 +198,8 @@ impl Panes {
         if from == to {
             return;
         }
-        if let Some(members) = self.members.get_mut(&from) {
-            members.remove(&sensor);
-        }
+        let place = self.place(from);
+        self.groups[place].members.remove(&sensor);
         self.join(sensor, to);
         for point in points.iter() {
             self.replace(from, point.ts(), point.counted(), None);
@@ -174,36 +216,41 @@ impl Panes {
         out: &mut Vec<(Tick, PaneChange)>,
     ) {
         let oldest = self.keep_ms.map_or(i64::MIN, |keep| (tick as i64 - keep).div_euclid(self.step));
-        for ((group, pane), look) in self.changed.drain() {
-            if pane <= oldest {
+        for (place, number) in self.changed.drain(..) {
+            let shares = &mut self.groups[place];
+            let (group, members) = (shares.group, &shares.members);
+            let Ok(at) = shares.panes.binary_search_by_key(&number, |pane| pane.number) else { continue };
+            let pane = &mut shares.panes[at];
+            pane.changed = false;
+            let look = std::mem::take(&mut pane.look);
+            if number <= oldest {
+                shares.panes.remove(at);
                 continue;
             }
-            let share = self.shares.get_mut(&pane).and_then(|shares| shares.get_mut(&group));
-            if look && let Some(share) = share {
-                let span = pane * self.step..(pane + 1) * self.step;
-                let values = self
-                    .members
-                    .get(&group)
-                    .into_iter()
-                    .flatten()
-                    .filter_map(|sensor| points(*sensor, group.metric));
+            if look && let Some(share) = &mut pane.share {
+                let span = number * self.step..(number + 1) * self.step;
+                let values = members.iter().filter_map(|sensor| points(*sensor, group.metric));
                 let values = values.flat_map(|points| {
                     points.from(points.first_from(span.start)).take_while(|point| point.ts() < span.end)
                 });
-                let (min, max) = values
+                (share.min, share.max) = values
                     .filter_map(Point::counted)
                     .fold((f64::INFINITY, f64::NEG_INFINITY), |(min, max), value| {
                         (min.min(value), max.max(value))
                     });
-                (share.min, share.max) = (min, max);
             }
-            let share = self.shares.get(&pane).and_then(|shares| shares.get(&group)).copied();
-            out.push((tick, PaneChange { group, pane, worker, share }));
+            let share = pane.share;
+            if share.is_none() {
+                shares.panes.remove(at);
+            }
+            out.push((tick, PaneChange { group, pane: number, worker, share }));
         }
-        while let Some(first) =
-            self.shares.first_entry().filter(|first| *first.key() <= oldest || first.get().is_empty())
-        {
-            first.remove();
+        if oldest > self.forgotten {
+            self.forgotten = oldest;
+            for shares in &mut self.groups {
+                let n = shares.panes.partition_point(|pane| pane.number <= oldest);
+                shares.panes.drain(..n);
+            }
         }
     }
 }
