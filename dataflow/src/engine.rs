@@ -275,16 +275,19 @@ impl Inboxes {
     /// Sorts rows of `tick` into the inboxes; `send` takes the others, with the input that they belong to.
     fn put(&self, tick: Tick, rows: Vec<Row>, mut send: impl FnMut(usize, Row)) {
         let (mut readings, mut fixes, mut cases) = (Vec::new(), Vec::new(), Vec::new());
+        // Room for all that is left, as soon as there is one: for a short time too much, but never grown step by step.
+        let mut left = rows.len();
         for row in rows {
             match row {
-                Row::Reading(reading) => readings.push(reading),
-                Row::Fix(fix) => fixes.push(fix),
+                Row::Reading(reading) => push(&mut readings, left, reading),
+                Row::Fix(fix) => push(&mut fixes, left, fix),
                 Row::Case(event) => cases.push(*event),
                 Row::Reference(_) => send(0, row),
                 Row::Action(_) => send(1, row),
                 Row::Rejected(_) | Row::Late(_) => send(2, row),
                 Row::Bound(_) => send(3, row),
             }
+            left -= 1;
         }
         if !readings.is_empty() {
             self.readings.put(tick, readings);
@@ -296,6 +299,13 @@ impl Inboxes {
             self.cases.put(tick, cases);
         }
     }
+}
+
+fn push<T>(list: &mut Vec<T>, room: usize, item: T) {
+    if list.is_empty() {
+        list.reserve(room);
+    }
+    list.push(item);
 }
 
 /// Puts the workers' parts together and publishes each span of ticks that all of them have completed.

@@ -393,7 +393,7 @@ impl Fed for Tracks {
     fn tick(&mut self, tick: Tick, fixes: &mut Vec<Fix>, known: &mut Vec<Delta<CurrentRow>>, out: &mut Out) {
         let mut touched: HashSet<Sym> = HashSet::default();
         let mut replaced: BTreeMap<(StreamId, u16), i64> = BTreeMap::new();
-        let mut verdicts = Verdicts::default();
+        let mut verdicts = Verdicts { counted: Vec::with_capacity(fixes.len()), ..Verdicts::default() };
         let mut gone: Vec<(Sym, Point)> = Vec::new();
         for delta in known.drain(..) {
             let Some((_, id)) = delta.key() else { continue };
