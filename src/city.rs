@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use api::token::Secret;
-use api::{Api, ApiConfig, Health, StreamWriter};
+use api::{Api, ApiConfig, Health, Partners, StreamWriter, Warehouse};
 use dataflow::Engine;
 use ingest::clock::wall_ms;
 use ingest::live::{Live, LiveConfig};
@@ -18,8 +18,9 @@ use ingest::log::kafka::KafkaLog;
 use ingest::log::local::LocalLog;
 use ingest::log::{FencedWriter, Log, NewRecord, read_to_end};
 use ingest::streams;
-use model::{Error, Frame, Names, Result, StreamId};
+use model::{Error, Frame, Names, PastChange, Result, StreamId, Tick, Value, ViewSpec};
 use parking_lot::Mutex;
+use sinks::clickhouse::read::Reader;
 use sinks::clickhouse::{ClickHouseConfig, ClickHouseSink, Handle};
 use sinks::embedded::{EmbeddedConfig, Server};
 use sinks::topics::{Rejected, RejectedSink, Topics};
@@ -75,9 +76,48 @@ pub struct City {
     engine: Arc<Mutex<Option<Engine>>>,
     hub: JoinHandle<Result<()>>,
     api: Arc<Api>,
-    clickhouse: Option<(Arc<Handle>, Option<Embedded>)>,
+    clickhouse: Option<ClickHouse>,
     state: Arc<State>,
     log: Arc<dyn Log>,
+}
+
+/// The warehouse, written and read.
+struct ClickHouse {
+    sink: Arc<Handle>,
+    past: Arc<Past>,
+    embedded: Option<Embedded>,
+}
+
+/// The past as ClickHouse has it.
+struct Past {
+    sink: Arc<Handle>,
+    reader: Reader,
+    config: ClickHouseConfig,
+}
+
+impl Warehouse for Past {
+    fn span(&self) -> (Tick, Tick) {
+        let now = Tick::try_from(wall_ms()).unwrap_or_default();
+        (self.config.oldest_as_of(now), self.sink.status().written_upper)
+    }
+
+    fn rows(&self, spec: &ViewSpec, tick: Tick) -> Result<Vec<Box<[Value]>>> {
+        self.reader.rows(spec, tick)
+    }
+
+    fn change_before(&self, spec: &ViewSpec, key: &[Value], tick: Tick) -> Result<Option<PastChange>> {
+        self.reader.change_before(spec, key, tick)
+    }
+
+    fn changes(
+        &self,
+        spec: &ViewSpec,
+        key: &[Value],
+        span: (Tick, Tick),
+        limit: usize,
+    ) -> Result<Vec<PastChange>> {
+        self.reader.changes(spec, key, span, limit)
+    }
 }
 
 /// What health is judged by.
@@ -148,20 +188,22 @@ impl City {
         let live_config = live_config(config);
         live_config.ensure_topics(&*log)?;
         let clickhouse = start_clickhouse(config, &names)?;
-        *state.clickhouse.lock() = clickhouse.as_ref().map(|(sink, _)| Arc::clone(sink));
+        *state.clickhouse.lock() = clickhouse.as_ref().map(|stored| Arc::clone(&stored.sink));
         let rejected = open_rejected(&live_config, &log)?;
         let secret = Secret::load_or_create(&secret_path(config))?;
         let writer: Arc<dyn StreamWriter> =
             Arc::new(Writer { log: Arc::clone(&log), config: live_config.clone() });
         let health: Arc<dyn Health> = Arc::clone(&state) as _;
         let api_config = ApiConfig::new(config.api.listen, config.api.dashboards.clone(), secret);
-        let api = Api::start(api_config, specs, Arc::clone(&names), Some(writer), health, wall_ms)?;
+        let warehouse = clickhouse.as_ref().map(|stored| Arc::clone(&stored.past) as Arc<dyn Warehouse>);
+        let partners = Partners { writer: Some(writer), warehouse, health, clock: wall_ms };
+        let api = Api::start(api_config, specs, Arc::clone(&names), partners)?;
         let api = Arc::new(api);
         let engine = Engine::start(&config.dataflow(), config.engine.workers, &names)?;
         let frames = engine.frames();
         let hub = Hub {
             api: Arc::clone(&api),
-            clickhouse: clickhouse.as_ref().map(|(sink, _)| Arc::clone(sink)),
+            clickhouse: clickhouse.as_ref().map(|stored| Arc::clone(&stored.sink)),
             rejected,
             names: Arc::clone(&names),
             state: Arc::clone(&state),
@@ -214,7 +256,8 @@ impl City {
             api.stop();
         }
         let mut stored = Ok(());
-        if let Some((sink, embedded)) = self.clickhouse {
+        if let Some(ClickHouse { sink, past, embedded }) = self.clickhouse {
+            drop(past);
             if let Some(sink) = Arc::into_inner(sink) {
                 stored = sink.close();
             }
@@ -272,7 +315,7 @@ impl Drop for Embedded {
     }
 }
 
-fn start_clickhouse(config: &Config, names: &Arc<Names>) -> Result<Option<(Arc<Handle>, Option<Embedded>)>> {
+fn start_clickhouse(config: &Config, names: &Arc<Names>) -> Result<Option<ClickHouse>> {
     let settings = &config.clickhouse;
     let mut sink = ClickHouseConfig {
         url: settings.url.clone(),
@@ -302,8 +345,10 @@ fn start_clickhouse(config: &Config, names: &Arc<Names>) -> Result<Option<(Arc<H
             Some(embedded)
         }
     };
-    let handle = ClickHouseSink::start(sink, dataflow::specs(), Arc::clone(names))?;
-    Ok(Some((Arc::new(handle), embedded)))
+    let reader = Reader::new(&sink)?;
+    let handle = Arc::new(ClickHouseSink::start(sink.clone(), dataflow::specs(), Arc::clone(names))?);
+    let past = Past { sink: Arc::clone(&handle), reader, config: sink };
+    Ok(Some(ClickHouse { sink: handle, past: Arc::new(past), embedded }))
 }
 
 /// Runs the server on a thread of its own and brings it back when it dies.

@@ -32,7 +32,8 @@ pub struct Row {
 }
 
 impl Row {
-    fn new(values: &[Value]) -> Arc<Self> {
+    /// A row of these values.
+    pub(crate) fn new(values: &[Value]) -> Arc<Self> {
         Arc::new(Self { values: values.into(), json: OnceLock::new() })
     }
 
