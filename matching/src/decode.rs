@@ -143,9 +143,11 @@ impl Decoder {
         let last = self.frames.last().filter(|last| fix.ts - last.fix.ts <= params.hole_ms);
         match last {
             None => {
-                self.states.extend(
-                    candidates.iter().map(|&candidate| State { candidate, total: candidate.cost, back: 0 }),
-                );
+                self.states.extend(candidates.iter().map(|&candidate| State {
+                    candidate,
+                    total: candidate.cost,
+                    back: 0,
+                }));
             }
             Some(last) => {
                 let before = last.first as usize..last.first as usize + usize::from(last.count);

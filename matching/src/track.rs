@@ -91,12 +91,7 @@ impl Track {
     }
 
     /// The fixes, in order of event time, from `from` on and before `to`.
-    pub fn fixes<'a>(
-        &'a self,
-        params: &Params,
-        from: i64,
-        to: i64,
-    ) -> impl Iterator<Item = Fix> + use<'a> {
+    pub fn fixes<'a>(&'a self, params: &Params, from: i64, to: i64) -> impl Iterator<Item = Fix> + use<'a> {
         let (first, last) = (params.block(from), params.block(to.max(from)));
         let block_ms = params.block_ms;
         let in_block = move |(block, points): (&i64, &Vec<Point>)| {

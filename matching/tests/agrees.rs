@@ -56,17 +56,29 @@ fn change(world: &mut World, variant: u8, reversed: bool) {
 #[derive(Clone, Debug)]
 enum Event {
     /// Fixes in event order: steps in ms, places, speeds, headings, working.
-    Put { at: u16, x: i16, y: i16, speed: u8, heading: u8, working: bool },
-    Drop { at: u16 },
-    Roads { variant: u8 },
-    Band { kind: u8 },
+    Put {
+        at: u16,
+        x: i16,
+        y: i16,
+        speed: u8,
+        heading: u8,
+        working: bool,
+    },
+    Drop {
+        at: u16,
+    },
+    Roads {
+        variant: u8,
+    },
+    Band {
+        kind: u8,
+    },
     Settle,
 }
 
 fn event() -> impl Strategy<Value = Event> {
-    let put = (0u16..170, -4i16..44, -6i16..24, 0u8..30, 0u8..12, prop::bool::weighted(0.8)).prop_map(
-        |(at, x, y, speed, heading, working)| Event::Put { at, x, y, speed, heading, working },
-    );
+    let put = (0u16..170, -4i16..44, -6i16..24, 0u8..30, 0u8..12, prop::bool::weighted(0.8))
+        .prop_map(|(at, x, y, speed, heading, working)| Event::Put { at, x, y, speed, heading, working });
     // Along a road, so that something is covered.
     let along = (0u16..170, 0u8..6, any::<bool>()).prop_map(|(at, speed, back)| {
         let x = (i32::from(at) * 3 % 30) as i16;
