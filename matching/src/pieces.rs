@@ -65,7 +65,20 @@ pub struct Piece {
     /// From the start of the road's line, mm; greater than `low`.
     pub high: u32,
     /// The cell of time of its first move.
-    pub(crate) cell: i64,
+    pub cell: i64,
+}
+
+impl Piece {
+    /// Comes before all pieces in their order.
+    pub const EARLIEST: Piece = Piece {
+        from_ts: i64::MIN,
+        to_ts: i64::MIN,
+        road: 0,
+        backward: false,
+        low: 0,
+        high: 0,
+        cell: i64::MIN,
+    };
 }
 
 /// What happened between two consecutive fixes.
