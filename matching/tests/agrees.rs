@@ -17,8 +17,11 @@ fn place(x: i32, y: i32) -> (i32, i32) {
     (ORIGIN.0 + x * EAST / 10, ORIGIN.1 + y * NORTH / 10)
 }
 
+/// Key, vertices, and whether it is one-way.
+type Street = (u32, Vec<(i32, i32)>, bool);
+
 /// A small town in tenths of a block of 100 m; `variant` moves some of its roads.
-fn town(variant: u8) -> Vec<(u32, Vec<(i32, i32)>, bool)> {
+fn town(variant: u8) -> Vec<Street> {
     let line = |points: &[(i32, i32)]| points.iter().map(|p| place(p.0, p.1)).collect::<Vec<_>>();
     let bend = if variant == 1 { 13 } else { 11 };
     let mut roads = vec![

@@ -150,7 +150,8 @@ impl Coverage {
     fn row(&self, id: Sym, road: &Road, shift_day: ShiftDay, now: i64) -> Option<RoadRow> {
         let reference = road.reference.as_ref()?;
         let (shift, span) = (self.shifts.get(shift_day.0)?, self.shifts.span(shift_day)?);
-        let expired = self.settings.coverage_retention_ms.is_some_and(|keep| span.1 + keep <= now);
+        let expired =
+            self.settings.coverage_retention_ms.is_some_and(|keep| span.1.saturating_add(keep) <= now);
         if road.length_mm == 0 || expired {
             return None;
         }
@@ -246,7 +247,7 @@ impl Coverage {
             out.extend(Delta::between(old, new));
         }
         if let Some(keep) = self.settings.coverage_retention_ms {
-            let oldest = now - keep - LONGEST_MS;
+            let oldest = now.saturating_sub(keep).saturating_sub(LONGEST_MS);
             while let Some(first) = road.pieces.first_entry().filter(|first| first.key().0 < oldest) {
                 first.remove();
             }
@@ -267,7 +268,7 @@ impl Coverage {
     /// When time alone changes a row, after `now`.
     fn changes_at(&self, row: &RoadRow, now: i64) -> i64 {
         let over = row.due_ts;
-        let gone = self.settings.coverage_retention_ms.map_or(i64::MAX, |keep| over + keep);
+        let gone = self.settings.coverage_retention_ms.map_or(i64::MAX, |keep| over.saturating_add(keep));
         [over, gone].into_iter().find(|at| *at > now).unwrap_or(i64::MAX)
     }
 }
@@ -358,7 +359,7 @@ impl Ticked for Coverage {
             }
         }
         if let Some(keep) = self.settings.coverage_retention_ms {
-            let oldest = now_of(tick) - keep - LONGEST_MS;
+            let oldest = now_of(tick).saturating_sub(keep).saturating_sub(LONGEST_MS);
             self.shifts.forget(oldest);
             let date = self.shifts.time.date(oldest) - 1;
             self.heard.retain(|day| day.1 >= date);

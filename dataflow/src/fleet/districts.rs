@@ -355,7 +355,7 @@ impl Ticked for Districts {
                 dirty.insert(day);
             }
             if let Some(keep) = self.settings.coverage_retention_ms {
-                self.forget(now - keep - LONGEST_MS);
+                self.forget(now.saturating_sub(keep).saturating_sub(LONGEST_MS));
             }
         }
         if all {

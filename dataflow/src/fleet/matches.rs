@@ -2,7 +2,7 @@
 //!
 //! **Meaning.** A fix is matched on the roads in force at the tick of its record, whatever changes later: the join with
 //! roads *fixes* (a road that is moved leaves what was matched before as it is; only fixes that come from its tick on
-//! see it). The speed band of a vehicle *revises*: what it covered is judged anew when the record changes. What a match
+//! see it; one that came before the first road is on none). The speed band of a vehicle *revises*: what it covered is judged anew when the record changes. What a match
 //! is, and why it does not depend on the order of arrival, says the crate `matching`.
 //!
 //! **Mechanism.** Every worker has all roads, each vehicle's track is at the worker of the vehicle. A fix in order
@@ -265,7 +265,7 @@ impl Ticked for Matches {
         }
         self.change_roads(tick, &roads);
         fixes.sort_unstable_by_key(Delta::key);
-        let mut edits = Vec::new();
+        let (mut edits, mut changes) = (Vec::new(), Vec::new());
         let mut fixes = fixes.into_iter().peekable();
         while let Some(delta) = fixes.next() {
             let Some((vehicle, ts)) = delta.key() else { continue };
@@ -275,7 +275,9 @@ impl Ticked for Matches {
             edits.push(match &delta.new {
                 Some(new) => {
                     self.count(new, 1, out);
-                    Edit::Put(self.fix(new))
+                    let fix = self.fix(new);
+                    // Before the first road there is nothing to match it on.
+                    if fix.epoch > 0 { Edit::Put(fix) } else { Edit::Drop(ts) }
                 }
                 None => Edit::Drop(ts),
             });
@@ -283,10 +285,13 @@ impl Ticked for Matches {
                 continue;
             }
             let state = self.vehicles.entry(vehicle);
-            let mut changes = Vec::new();
+            if state.track.is_empty() && edits.iter().all(|edit| matches!(edit, Edit::Drop(_))) {
+                edits.clear();
+                continue;
+            }
             state.track.edit(&mut self.world, &edits, &mut changes);
             edits.clear();
-            work.extend(changes.into_iter().map(|(piece, by)| (vehicle, piece, by)));
+            work.extend(changes.drain(..).map(|(piece, by)| (vehicle, piece, by)));
             let road = state.track.last(&mut self.world).and_then(|(_, road)| road).map_or(Sym::EMPTY, Sym);
             if road != state.on_road {
                 state.on_road = road;

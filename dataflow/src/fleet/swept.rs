@@ -2,8 +2,9 @@
 //!
 //! **Meaning.** *Swept* is what at least one piece covers. A *traversal* is a run of pieces of one vehicle that follow
 //! each other in one direction. A *trip* is the traversals of one vehicle without a pause longer than the pass gap. A
-//! trip makes as many *passes* as there are times that the pass share of the road is covered by it (rules: 趟次达标, 90 %
-//! within one continuous trip): there and back are two, and two halves driven one after the other are one.
+//! *pass* covers the pass share of the road in one trip (rules: 趟次达标, 90 % within one continuous trip): each traversal
+//! that does so alone is one, and the others of the trip make one for each time that they do so together. There and back
+//! are two passes, and two halves driven one after the other are one.
 //!
 //! **State.** None.
 
@@ -81,7 +82,9 @@ impl Swept {
 
     fn close(&mut self, trip: &mut Vec<(u32, u32)>, needed: i64) {
         self.worked_mm += trip.iter().map(|(low, high)| i64::from(high - low)).sum::<i64>();
-        self.passes += union::times(trip, needed);
+        let all = trip.len();
+        trip.retain(|(low, high)| i64::from(high - low) < needed);
+        self.passes += (all - trip.len()) as i64 + union::times(trip, needed);
         trip.clear();
     }
 }

@@ -172,19 +172,22 @@ pub(crate) mod oracle {
             before = now;
         }
         let params = Params { cover_hole_ms: history.settings.cover_hole_ms, ..Params::default() };
+        let epoch_at = |tick: Tick| epochs.iter().rfind(|(from, _)| *from <= tick).unwrap().1;
         let known = reference::oracle::typed(history, at, Kind::Vehicle);
         let mut all = Matched::new();
         for (vehicle, track) in vehicles::oracle::tracks(history, at) {
             let fixes: Vec<Fix> = track
                 .into_iter()
                 .filter(|(.., jump)| !jump)
+                // Before the first road there was nothing to match it on.
+                .filter(|(tick, ..)| epoch_at(*tick) > 0)
                 .map(|(tick, fix, _)| Fix {
                     ts: fix.ts,
                     at: (fix.lon, fix.lat),
                     speed: fix.speed.map(Fix::speed_of),
                     heading: fix.heading.map(Fix::heading_of),
                     working: fix.working.unwrap_or(false),
-                    epoch: epochs.iter().rfind(|(from, _)| *from <= tick).unwrap().1,
+                    epoch: epoch_at(tick),
                 })
                 .collect();
             let band = match known.get(&vehicle) {
@@ -324,10 +327,11 @@ pub(crate) mod oracle {
             }
             for trip in &trips {
                 worked += trip.iter().map(|(low, high)| i64::from(high - low)).sum::<i64>();
-                let enough = |times: &usize| {
-                    covered(trip, *times) * 100 >= length * i64::from(history.settings.pass_percent)
-                };
-                passes += (1..=trip.len()).filter(enough).max().unwrap_or(0) as i64;
+                let reaches = |mm: i64| mm * 100 >= length * i64::from(history.settings.pass_percent);
+                let (alone, rest): (Vec<_>, Vec<_>) =
+                    trip.iter().copied().partition(|(low, high)| reaches(i64::from(high - low)));
+                let together = (1..=rest.len()).filter(|times| reaches(covered(&rest, *times))).max();
+                passes += (alone.len() + together.unwrap_or(0)) as i64;
             }
         }
         let reached = swept * 100 >= length * i64::from(history.settings.pass_percent);

@@ -108,7 +108,7 @@ pub fn figures(roads: &[Road], run: &Run) -> Figures {
         }
         let mut said: BTreeMap<Piece, i64> = BTreeMap::new();
         changes.into_iter().for_each(|(piece, n)| *said.entry(piece).or_default() += n);
-        let mut by_road: BTreeMap<u32, (Vec<(u32, u32)>, Vec<(u32, u32)>)> = BTreeMap::new();
+        let mut by_road: BTreeMap<u32, (Spans, Spans)> = BTreeMap::new();
         for (piece, n) in said {
             if n != 0 {
                 by_road.entry(piece.road).or_default().0.push((piece.low, piece.high));
@@ -134,6 +134,8 @@ pub fn figures(roads: &[Road], run: &Run) -> Figures {
     }
 }
 
+/// Spans along a road, mm.
+type Spans = Vec<(u32, u32)>;
 type Truth = Vec<(u32, (u32, u32))>;
 
 /// One vehicle: its fixes, where it worked, and the road of each fix.
