@@ -89,6 +89,10 @@ pub struct Engine {
     pub refused_retention_ms: i64,
     /// A vehicle without a fix for longer is offline, ms.
     pub vehicle_offline_ms: i64,
+    /// Between two fixes further apart than this nothing counts as swept.
+    pub cover_hole_ms: i64,
+    /// What was swept is kept this long after the end of its shift.
+    pub coverage_retention_ms: i64,
     /// City time minus UTC, minutes (Asia/Shanghai: 480).
     pub utc_offset_min: i32,
 }
@@ -189,6 +193,8 @@ impl Default for Engine {
             alert_retention_ms: dataflow.alert_retention_ms.unwrap_or(i64::MAX),
             refused_retention_ms: dataflow.refused_retention_ms.unwrap_or(i64::MAX),
             vehicle_offline_ms: dataflow.vehicle_offline_ms,
+            cover_hole_ms: dataflow.cover_hole_ms,
+            coverage_retention_ms: dataflow.coverage_retention_ms.unwrap_or(i64::MAX),
             utc_offset_min: dataflow.utc_offset_min,
         }
     }
@@ -317,6 +323,8 @@ impl Config {
             alert_retention_ms: Some(engine.alert_retention_ms),
             refused_retention_ms: Some(engine.refused_retention_ms),
             vehicle_offline_ms: engine.vehicle_offline_ms,
+            cover_hole_ms: engine.cover_hole_ms,
+            coverage_retention_ms: Some(engine.coverage_retention_ms),
             utc_offset_min: engine.utc_offset_min,
             ..dataflow::Settings::default()
         }

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 /// Our crates, and what each may know: dependencies of ours, and foreign crates that only it may use.
 const CRATES: &[(&str, &[&str], &[&str])] = &[
     ("model", &[], &[]),
+    ("matching", &[], &[]),
     ("ingest", &["model"], &["rdkafka", "fjall"]),
-    ("dataflow", &["model"], &["timely", "differential-dataflow"]),
+    ("dataflow", &["matching", "model"], &["timely", "differential-dataflow"]),
     ("sinks", &["model"], &["clickhouse", "libloading"]),
     ("api", &["model"], &["axum", "utoipa", "tower-http"]),
     ("simulate", &["model"], &[]),

@@ -30,6 +30,14 @@ pub struct Settings {
     pub stopped_below_kmh: f64,
     /// A fix that needs more than this speed, km/h, from its neighbour is a jump.
     pub jump_kmh: f64,
+    /// Between two fixes further apart than this nothing counts as swept, ms.
+    pub cover_hole_ms: i64,
+    /// A vehicle that pauses on a road for longer than this begins a new trip on it, ms.
+    pub pass_gap_ms: i64,
+    /// Share of a road that one trip must cover to make a pass, percent, at least 1.
+    pub pass_percent: u8,
+    /// What was swept is kept this long after the end of its shift.
+    pub coverage_retention_ms: Option<i64>,
     /// City time minus UTC, minutes.
     pub utc_offset_min: i32,
     /// Default working hours of a working day, minutes of the day, `[from, to)`.
@@ -55,6 +63,10 @@ impl Default for Settings {
             vehicle_offline_ms: 10 * MINUTE,
             stopped_below_kmh: 3.0,
             jump_kmh: 200.0,
+            cover_hole_ms: MINUTE,
+            pass_gap_ms: 10 * MINUTE,
+            pass_percent: 90,
+            coverage_retention_ms: Some(7 * DAY),
             utc_offset_min: 8 * 60,
             working_hours: vec![(8 * 60, 12 * 60), (14 * 60, 18 * 60)],
             max_extensions: 2,
@@ -70,6 +82,7 @@ impl Settings {
             window_retention_ms: None,
             alert_retention_ms: None,
             refused_retention_ms: None,
+            coverage_retention_ms: None,
             ..self
         }
     }

@@ -262,6 +262,55 @@ fn reference_data_are_typed_where_views_compute_with_them() {
 }
 
 #[test]
+fn roads_shifts_and_vehicles_are_what_coverage_computes_with() {
+    let mut edge = edge();
+    let road = edge.reference(
+        r#"{"kind":"road","id":"r","district":"610602","grade":1,"oneway":true,"width_m":16,"plan":[{"shift":"early","passes":2},{"shift":"late","passes":0},{"shift":"noon"}],
+            "geometry":{"type":"LineString","coordinates":[[109.49,36.59],[109.49,36.59],[109.5,36.6]]}}"#,
+    );
+    let Some(Typed::Road(road)) = road.body.map(|body| body.typed.clone()) else { panic!("not a road") };
+    let name = |sym: Sym| edge.names.resolve(sym).to_owned();
+    assert_eq!((name(road.district), name(road.grade), road.oneway), ("610602".into(), "1".into(), true));
+    assert_eq!(road.points, [(1_094_900_000, 365_900_000), (1_095_000_000, 366_000_000)]);
+    let plan: Vec<_> = road.plan.iter().map(|plan| (name(plan.shift), plan.passes)).collect();
+    assert_eq!(plan, [("early".to_owned(), 2), ("noon".to_owned(), 1)]);
+
+    let shift =
+        edge.reference(r#"{"kind":"shift","id":"night","start":"22:00","end":"06:00","fleets":["a"]}"#);
+    let Some(Typed::Shift(shift)) = shift.body.map(|body| body.typed.clone()) else { panic!("not a shift") };
+    assert_eq!((shift.start, shift.end, shift.fleets.len()), (22 * 60, 30 * 60, 1));
+    let day = edge.reference(r#"{"kind":"shift","id":"day","start":"00:00","end":"24:00"}"#);
+    let Some(Typed::Shift(day)) = day.body.map(|body| body.typed.clone()) else { panic!("not a shift") };
+    assert_eq!((day.start, day.end), (0, 24 * 60));
+
+    let vehicle = edge.reference(
+        r#"{"kind":"vehicle","id":"v","fleet":"a","vehicle_kind":"road_sweeper","swath_m":3.2,"working_speed":[3,15]}"#,
+    );
+    let Some(Typed::Vehicle(vehicle)) = vehicle.body.map(|body| body.typed.clone()) else {
+        panic!("no vehicle")
+    };
+    assert_eq!((vehicle.swath_m, vehicle.working_speed), (Some(3.2), Some([3.0, 15.0])));
+
+    for (record, reason) in [
+        (r#"{"kind":"road","id":"r","geometry":{"type":"Point","coordinates":[1,2]}}"#, "invalid_geometry"),
+        (
+            r#"{"kind":"road","id":"r","geometry":{"type":"LineString","coordinates":[[1,2],[1,2]]}}"#,
+            "invalid_geometry",
+        ),
+        (r#"{"kind":"road","id":"r","plan":[{"passes":1}]}"#, "missing_field"),
+        (r#"{"kind":"road","id":"r","plan":[{"shift":"a"},{"shift":"a"}]}"#, "duplicate_field"),
+        (r#"{"kind":"road","id":"r","oneway":"yes"}"#, "wrong_type"),
+        (r#"{"kind":"shift","id":"s","start":"7","end":"08:00"}"#, "out_of_range"),
+        (r#"{"kind":"shift","id":"s","end":"08:00"}"#, "missing_field"),
+        (r#"{"kind":"vehicle","id":"v","working_speed":[15,3]}"#, "out_of_range"),
+    ] {
+        let (row, decoded) = edge.decode(StreamId::Reference, None, Some(record.as_bytes()));
+        let Row::Rejected(refused) = row else { panic!("{record} is taken") };
+        assert!(decoded.rejected && refused.reason.starts_with(reason), "{record}: {}", refused.reason);
+    }
+}
+
+#[test]
 fn reference_data_of_map_vendors_are_converted_once() {
     let mut edge = edge();
     let record = edge.reference(

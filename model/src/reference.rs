@@ -4,6 +4,9 @@
 //! it takes effect (default: its tick). The kinds the dataflow computes with are typed here; every kind keeps its JSON,
 //! which is what the `reference` view publishes.
 
+pub mod road;
+pub mod shift;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -114,6 +117,10 @@ pub enum Typed {
     Rule(RuleRef),
     /// `calendar`.
     Calendar(CalendarRef),
+    /// `road`.
+    Road(Arc<road::RoadRef>),
+    /// `shift`.
+    Shift(shift::ShiftRef),
     /// A kind that no view computes with yet: published as JSON only.
     Other,
 }
@@ -130,12 +137,18 @@ pub struct SensorRef {
 }
 
 /// `vehicle`: whose it is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct VehicleRef {
     /// `fleet`; empty when not said.
     pub fleet: Sym,
     /// `district`; empty when not said.
     pub district: Sym,
+    /// `vehicle_kind`; empty when not said.
+    pub vehicle_kind: Sym,
+    /// `swath_m`: width that one pass cleans, m.
+    pub swath_m: Option<f64>,
+    /// `working_speed`: least and greatest speed at which its work counts, km/h.
+    pub working_speed: Option<[f64; 2]>,
 }
 
 /// `rule`: when an alert is raised and cleared. The record is documented in `docs/rules.md`.

@@ -7,9 +7,11 @@
 pub mod alerts;
 pub mod case_rates;
 pub mod cases;
+pub mod district_coverage;
 pub mod late_ledger;
 pub mod reference;
 pub mod rejects;
+pub mod road_coverage;
 pub mod sensor_windows;
 pub mod sensors;
 pub mod stream_health;
@@ -28,7 +30,7 @@ use crate::Settings;
 use crate::operators::delta::Delta;
 use crate::operators::publish::{Outbox, ViewRow, publish};
 use crate::operators::ticked::{Inbox, Tagged};
-use crate::series;
+use crate::{fleet, series};
 use reference::CurrentRow;
 
 /// A view: what it is to others, and how it is rendered.
@@ -48,6 +50,8 @@ pub const VIEWS: &[View] = &[
     alerts::VIEW,
     sensor_windows::VIEW,
     vehicles::VIEW,
+    road_coverage::VIEW,
+    district_coverage::VIEW,
     cases::VIEW,
     case_rates::VIEW,
     stream_health::VIEW,
@@ -107,6 +111,10 @@ pub struct Context<'scope> {
     pub vehicles: Tagged<'scope, Delta<vehicles::VehicleRow>>,
     /// Fixes that count, each change once, at the worker of the vehicle.
     pub track: Tagged<'scope, Delta<vehicles::TrackFix>>,
+    /// Coverage of roads.
+    pub road_coverage: Tagged<'scope, Delta<fleet::coverage::RoadRow>>,
+    /// Coverage of districts.
+    pub district_coverage: Tagged<'scope, Delta<fleet::districts::AreaRow>>,
     /// Fixes that are jumps.
     pub jumps: Tagged<'scope, Delta<rejects::RefusedRow>>,
     /// Cases.
@@ -146,6 +154,9 @@ impl<'scope> Context<'scope> {
             series::operate(inputs.readings, of(&[Kind::Sensor]).concat(rules), &settings, worker);
         let vehicles::Said { vehicles, jumps, replaced: replaced_fixes, track } =
             vehicles::operate(inputs.fixes, of(&[Kind::Vehicle]), &settings, names);
+        let fleet::Said { on_road, road_coverage, district_coverage } =
+            fleet::operate(track.clone(), &current, &settings, names);
+        let vehicles = vehicles::with_road(vehicles, on_road);
         let (cases, replaced_events) = cases::operate(inputs.cases, calendar, &settings);
         let replaced = scope.concatenate([replaced_readings, replaced_fixes, replaced_events]);
         Context {
@@ -157,6 +168,8 @@ impl<'scope> Context<'scope> {
             panes,
             vehicles,
             track,
+            road_coverage,
+            district_coverage,
             jumps,
             cases,
             replaced,

@@ -5,6 +5,9 @@
 //! that they come from a map vendor. A record without a value deletes what its key names; where records have no key
 //! (files, HTTP) `{"kind": …, "id": …, "deleted": true}` says the same. Rules are documented in `docs/rules.md`.
 
+mod road;
+mod shift;
+
 use std::sync::Arc;
 
 use model::reference::{CalendarRef, Condition, RuleRef, SensorRef, Severity, VehicleRef};
@@ -48,20 +51,23 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
     let body = if deleted {
         None
     } else {
-        let typed = match kind {
-            Kind::Sensor => Typed::Sensor(sensor(interner, &object)?),
-            Kind::Vehicle => Typed::Vehicle(vehicle(interner, &object)?),
-            Kind::Rule => Typed::Rule(rule(interner, &object)?),
-            Kind::Calendar => Typed::Calendar(calendar(&object)?),
-            _ => Typed::Other,
-        };
         geometry::check(&object)?;
         let json = match geometry::crs(text(&object, "crs")?)? {
             Crs::Wgs84 => one_line(value, &object),
             crs => {
                 geometry::to_wgs84(&mut object, crs);
-                Json::Object(object).to_string().into()
+                Json::Object(object.clone()).to_string().into()
             }
+        };
+        // Places are in WGS-84 by now.
+        let typed = match kind {
+            Kind::Sensor => Typed::Sensor(sensor(interner, &object)?),
+            Kind::Vehicle => Typed::Vehicle(vehicle(interner, &object)?),
+            Kind::Rule => Typed::Rule(rule(interner, &object)?),
+            Kind::Calendar => Typed::Calendar(calendar(&object)?),
+            Kind::Road => Typed::Road(Arc::new(road::parse(interner, &object)?)),
+            Kind::Shift => Typed::Shift(shift::parse(interner, &object)?),
+            _ => Typed::Other,
         };
         Some(Arc::new(RefBody { json, typed }))
     };
@@ -142,7 +148,32 @@ fn sensor(interner: &mut Interner, object: &Object) -> Result<SensorRef, Reason>
 }
 
 fn vehicle(interner: &mut Interner, object: &Object) -> Result<VehicleRef, Reason> {
-    Ok(VehicleRef { fleet: name(interner, object, "fleet")?, district: name(interner, object, "district")? })
+    let swath_m = match number(object, "swath_m")? {
+        Some(swath_m) => Some(fields::within("swath_m", swath_m, 0.0..=1000.0)?),
+        None => None,
+    };
+    Ok(VehicleRef {
+        fleet: name(interner, object, "fleet")?,
+        district: name(interner, object, "district")?,
+        vehicle_kind: name(interner, object, "vehicle_kind")?,
+        swath_m,
+        working_speed: working_speed(object)?,
+    })
+}
+
+fn working_speed(object: &Object) -> Result<Option<[f64; 2]>, Reason> {
+    let Some(band) = object.get("working_speed").filter(|band| !band.is_null()) else { return Ok(None) };
+    let ends = band.as_array().filter(|ends| ends.len() == 2);
+    let end = |i: usize| ends.and_then(|ends| ends[i].as_f64());
+    match (end(0), end(1)) {
+        (Some(least), Some(greatest)) if 0.0 <= least && least <= greatest && greatest <= 400.0 => {
+            Ok(Some([least, greatest]))
+        }
+        _ => Err(format!(
+            "out_of_range: `working_speed` is {}, expected [least, greatest] in km/h, at most 400",
+            short(band)
+        )),
+    }
 }
 
 fn rule(interner: &mut Interner, object: &Object) -> Result<RuleRef, Reason> {
