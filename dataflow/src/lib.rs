@@ -9,6 +9,7 @@
 
 pub mod calendar;
 pub mod engine;
+pub mod journeys;
 pub mod operators;
 pub mod series;
 pub mod settings;

@@ -30,6 +30,12 @@ pub struct Settings {
     pub stopped_below_kmh: f64,
     /// A fix that needs more than this speed, km/h, from its neighbour is a jump.
     pub jump_kmh: f64,
+    /// What makes trips, stops and visits to fences.
+    pub journeys: tracks::Params,
+    /// Trips, stops and events at fences are kept this long after they ended; not longer than the horizon.
+    pub journey_retention_ms: Option<i64>,
+    /// Fixes are in `tracks` this long after their event time.
+    pub track_retention_ms: Option<i64>,
     /// City time minus UTC, minutes.
     pub utc_offset_min: i32,
     /// Default working hours of a working day, minutes of the day, `[from, to)`.
@@ -55,6 +61,9 @@ impl Default for Settings {
             vehicle_offline_ms: 10 * MINUTE,
             stopped_below_kmh: 3.0,
             jump_kmh: 200.0,
+            journeys: tracks::Params::default(),
+            journey_retention_ms: Some(7 * DAY),
+            track_retention_ms: Some(60 * MINUTE),
             utc_offset_min: 8 * 60,
             working_hours: vec![(8 * 60, 12 * 60), (14 * 60, 18 * 60)],
             max_extensions: 2,
@@ -70,6 +79,8 @@ impl Settings {
             window_retention_ms: None,
             alert_retention_ms: None,
             refused_retention_ms: None,
+            journey_retention_ms: None,
+            track_retention_ms: None,
             ..self
         }
     }

@@ -3,6 +3,8 @@
 //! A [`History`] is what the log says, tick by tick. Oracles see only that, recompute from scratch, and share no code
 //! with the operators they judge.
 
+mod journeys;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -197,7 +199,11 @@ fn row(history: &History, n: u64, tick: Tick, event: &Event) -> Option<Row> {
             reference(Kind::Sensor, name("sensor", sensor), ahead, typed)
         }
         Event::Vehicle { vehicle, district: at } => {
-            let typed = Typed::Vehicle(VehicleRef { fleet: name("fleet", at), district: district(at) });
+            let typed = Typed::Vehicle(VehicleRef {
+                fleet: name("fleet", at),
+                district: district(at),
+                ..VehicleRef::default()
+            });
             reference(Kind::Vehicle, name("vehicle", vehicle), None, (at < 2).then_some(typed))
         }
         Event::Rule { rule, variant, hold } => {

@@ -4,6 +4,8 @@
 //! it takes effect (default: its tick). The kinds the dataflow computes with are typed here; every kind keeps its JSON,
 //! which is what the `reference` view publishes.
 
+pub mod fence;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -114,6 +116,8 @@ pub enum Typed {
     Rule(RuleRef),
     /// `calendar`.
     Calendar(CalendarRef),
+    /// `fence`.
+    Fence(Box<fence::FenceRef>),
     /// A kind that no view computes with yet: published as JSON only.
     Other,
 }
@@ -130,12 +134,14 @@ pub struct SensorRef {
 }
 
 /// `vehicle`: whose it is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct VehicleRef {
     /// `fleet`; empty when not said.
     pub fleet: Sym,
     /// `district`; empty when not said.
     pub district: Sym,
+    /// `speed_limit`: its own, km/h.
+    pub speed_limit_kmh: Option<f64>,
 }
 
 /// `rule`: when an alert is raised and cleared. The record is documented in `docs/rules.md`.

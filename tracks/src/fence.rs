@@ -10,8 +10,9 @@
 //!
 //! **State.** Edges, and one reference per edge and slab that it crosses.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 use crate::place::{Place, TENTH_M, lon_m};
 
@@ -52,13 +53,13 @@ impl Shape {
     }
 }
 
-/// A window of the day in which a vehicle should be at a fence, minutes of the city's day; `to` may be past midnight.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A window of the day in which a vehicle should be at a fence, seconds of the city's day; `to` may be past midnight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Window {
     /// Where it begins.
-    pub from: u16,
-    /// Where it ends, `from` < `to` ≤ `from` + 1440.
-    pub to: u16,
+    pub from: u32,
+    /// Where it ends, `from` < `to` ≤ `from` + 86,400.
+    pub to: u32,
 }
 
 /// An edge in 10⁻⁷ degrees.
@@ -69,7 +70,7 @@ struct Edge {
 }
 
 /// The least box around something, 10⁻⁷ degrees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bounds {
     /// South-west corner.
     pub low: Place,
@@ -109,6 +110,12 @@ pub struct Fence {
     pub max_dwell_ms: Option<i64>,
     /// Whether it names stops and the ends of trips.
     pub is_place: bool,
+    /// Whether it is part of the area that fixes are plausible in.
+    pub service_area: bool,
+    /// Whom it concerns: vehicles and fleets by the caller's numbers; both empty = everybody.
+    pub vehicles: Vec<u32>,
+    /// See `vehicles`.
+    pub fleets: Vec<u32>,
     /// Whether it is a route.
     pub is_route: bool,
     /// Within this distance of the boundary a fix decides nothing, m.
@@ -162,6 +169,9 @@ impl Fence {
             speed_limit_kmh: None,
             max_dwell_ms: None,
             is_place: false,
+            service_area: false,
+            vehicles: Vec::new(),
+            fleets: Vec::new(),
             is_route: !closed,
             margin_m,
             area_m2,
@@ -189,6 +199,22 @@ impl Fence {
             };
         }
         Some(fence)
+    }
+
+    /// Whether it concerns this vehicle of this fleet.
+    pub fn concerns(&self, vehicle: u32, fleet: u32) -> bool {
+        (self.vehicles.is_empty() && self.fleets.is_empty())
+            || self.vehicles.contains(&vehicle)
+            || self.fleets.contains(&fleet)
+    }
+
+    /// The box around everything that it may be asked about: the fence and its margin.
+    pub fn reach(&self) -> Bounds {
+        let (x, y) = ((self.margin_m / self.east_m).ceil() as i32, (self.margin_m / TENTH_M).ceil() as i32);
+        Bounds {
+            low: Place::new(self.bounds.low.lon.saturating_sub(x), self.bounds.low.lat.saturating_sub(y)),
+            high: Place::new(self.bounds.high.lon.saturating_add(x), self.bounds.high.lat.saturating_add(y)),
+        }
     }
 
     /// Number of edges.
@@ -278,11 +304,6 @@ impl Fence {
             }
         }
         found
-    }
-
-    /// The edges as pairs of places, each once: for checks by other means.
-    pub fn edge_list(&self) -> BTreeSet<(Place, Place)> {
-        self.edges.iter().map(|edge| (edge.a, edge.b)).collect()
     }
 }
 

@@ -12,6 +12,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use crate::fence::Bounds;
 use crate::place::Fix;
 
@@ -29,7 +31,7 @@ pub trait Fold {
     fn step(&self, state: &mut Self::State, fix: &Fix, said: &mut Vec<Self::Said>);
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Chunk<S, O> {
     fixes: Vec<Fix>,
     before: S,
@@ -41,7 +43,7 @@ struct Chunk<S, O> {
 }
 
 /// What settling took back and what it said, in no order; what is in both has not changed.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Changes<O> {
     /// Said before, and no longer.
     pub withdrawn: Vec<O>,
@@ -56,7 +58,7 @@ impl<O> Default for Changes<O> {
 }
 
 /// The fixes of one vehicle, and the fold over them.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Journal<S, O> {
     chunks: VecDeque<Chunk<S, O>>,
     end: S,
@@ -122,14 +124,17 @@ impl<S: Clone + PartialEq + Default, O: Clone + PartialEq> Journal<S, O> {
         Some(fix)
     }
 
-    /// Folds everything again that meets one of these boxes.
-    pub fn mark_meeting(&mut self, boxes: &[Bounds]) {
+    /// Folds everything again that meets one of these boxes; false when nothing does.
+    pub fn mark_meeting(&mut self, boxes: &[Bounds]) -> bool {
+        let mut met = false;
         for at in 0..self.chunks.len() {
             let bounds = self.chunks[at].bounds.as_ref();
             if bounds.is_some_and(|bounds| boxes.iter().any(|other| bounds.meets(other))) {
                 self.mark(at);
+                met = true;
             }
         }
+        met
     }
 
     /// Folds everything again.

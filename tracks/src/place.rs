@@ -4,6 +4,8 @@
 //! crossing are answered exactly. Distances between neighbouring fixes are on the plane that touches the sphere half
 //! way between them; against the great circle the error is below 10⁻⁵ for 100 km.
 
+use serde::{Deserialize, Serialize};
+
 /// Mean radius of the earth, m (IUGG).
 pub const EARTH_M: f64 = 6_371_008.8;
 
@@ -11,7 +13,7 @@ pub const EARTH_M: f64 = 6_371_008.8;
 pub const TENTH_M: f64 = EARTH_M * std::f64::consts::PI / 180.0 * 1e-7;
 
 /// A place in 10⁻⁷ degrees.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place {
     /// Longitude.
     pub lon: i32,
@@ -45,7 +47,7 @@ pub fn distance_mm(a: Place, b: Place) -> i64 {
 }
 
 /// One plausible fix of a vehicle.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub struct Fix {
     /// Event time, Unix ms.
     pub ts: i64,

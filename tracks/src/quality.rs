@@ -10,6 +10,8 @@
 
 use std::ops::{AddAssign, SubAssign};
 
+use serde::{Deserialize, Serialize};
+
 use crate::place::{Fix, distance_mm};
 
 /// A pair compares speeds when it moves at least this fast by distance and time, km/h: below it noise decides.
@@ -27,7 +29,7 @@ const UNITS: [(&str, f64); 4] =
     [("mph", 1.0 / 1.609_344), ("knots", 1.0 / 1.852), ("m/s", 1.0 / 3.6), ("x3.6", 3.6)];
 
 /// What pairs of neighbours add up to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Pairs {
     /// Frozen pairs.
     pub frozen: i64,
@@ -94,6 +96,8 @@ impl SubAssign for Pairs {
 #[cfg(test)]
 mod tests {
     use super::{PAIRS, Pairs};
+    use serde::{Deserialize, Serialize};
+
     use crate::place::{Fix, Place};
 
     /// A vehicle at 36 km/h to the north, a fix every 10 s, whose device says `factor` times its speed.

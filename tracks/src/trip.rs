@@ -16,6 +16,8 @@
 //!
 //! **State.** One stop, one leg, one rest: some 200 bytes, whatever the length of the trip.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Params;
 use crate::fence::FenceId;
 use crate::place::{Fix, Place, distance_m, distance_mm};
@@ -24,7 +26,7 @@ use crate::place::{Fix, Place, distance_m, distance_mm};
 const KMH: f64 = 3600.0;
 
 /// A trip. Distances are sums of whole mm over the movement; `end_*` is the last fix while it is open.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Trip {
     /// First fix, Unix ms.
     pub start_ts: i64,
@@ -57,7 +59,7 @@ pub struct Trip {
 }
 
 /// A stop.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stop {
     /// First fix at rest, Unix ms.
     pub start_ts: i64,
@@ -74,7 +76,7 @@ pub struct Stop {
 }
 
 /// A trip or a stop.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Part {
     /// A trip.
     Trip(Trip),
@@ -83,7 +85,7 @@ pub enum Part {
 }
 
 /// What happened between two fixes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Between {
     /// It rested.
     Rest,
@@ -115,7 +117,7 @@ fn speed_kmh(from: &Fix, to: &Fix) -> f64 {
     }
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Leg {
     trip: Trip,
     /// First and last fix of the excess that goes on.
@@ -164,7 +166,7 @@ impl Leg {
 }
 
 /// Rest that is not a stop yet.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Rest {
     from: Fix,
     place: Option<FenceId>,
@@ -172,7 +174,7 @@ struct Rest {
 }
 
 /// What is known of a vehicle's journey after some fixes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Journey {
     previous: Option<(Fix, Option<FenceId>)>,
     /// The stop that goes on, or after which nothing has become a trip yet.

@@ -2,6 +2,8 @@
 //!
 //! **State.** The journey and the visits after a fix.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Params;
 use crate::fence::{Fence, FenceId};
 use crate::index::Fences;
@@ -11,7 +13,7 @@ use crate::trip::{Between, Journey, Part, Stop, Trip, between};
 use crate::visit::{Event, Plan, Visits};
 
 /// Something that is over, or open at the end.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Said {
     /// A trip.
     Trip(Trip),
@@ -22,8 +24,12 @@ pub enum Said {
 }
 
 /// What the fold knows of the vehicle itself.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
+    /// Its number.
+    pub vehicle: u32,
+    /// The number of its fleet.
+    pub fleet: u32,
     /// Its speed limit, km/h, if its record names one.
     pub speed_limit_kmh: Option<f64>,
     /// Where it should be and when.
@@ -31,25 +37,23 @@ pub struct Profile {
 }
 
 /// The state after some fixes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
     journey: Journey,
     visits: Visits,
 }
 
-/// The fold over one vehicle's fixes. `concerns` says which fences matter to it.
-pub struct VehicleFold<'a, C> {
+/// The fold over one vehicle's fixes.
+pub struct VehicleFold<'a> {
     /// Settings.
     pub params: &'a Params,
     /// All fences.
     pub fences: &'a Fences,
     /// The vehicle.
     pub profile: &'a Profile,
-    /// Which fences matter to it.
-    pub concerns: C,
 }
 
-impl<C: Fn(&Fence) -> bool> Fold for VehicleFold<'_, C> {
+impl Fold for VehicleFold<'_> {
     type State = State;
     type Said = Said;
 
@@ -62,7 +66,14 @@ impl<C: Fn(&Fence) -> bool> Fold for VehicleFold<'_, C> {
             state.visits.break_at(params, fences, plans, &before, &mut event);
             previous = None;
         }
-        state.visits.step(params, fences, &self.concerns, previous.as_ref(), fix, &mut event);
+        state.visits.step(
+            params,
+            fences,
+            |fence| fence.concerns(self.profile.vehicle, self.profile.fleet),
+            previous.as_ref(),
+            fix,
+            &mut event,
+        );
         if !plans.is_empty() {
             state.visits.keep_to(params, fences, plans, fix, &mut event);
         }

@@ -13,17 +13,20 @@
 //!
 //! **State.** One entry per area that the vehicle is in or near, and per planned route that it is off.
 
+use serde::{Deserialize, Serialize};
+
 use crate::Params;
 use crate::fence::{Bounds, Fence, FenceId, Window};
 use crate::index::Fences;
 use crate::place::{Fix, distance_m};
 
-/// ms in a minute, and in a day.
+/// ms in a second, in a minute, and in a day.
+const SECOND_MS: i64 = 1000;
 const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 1440 * MINUTE_MS;
 
 /// What happened at a fence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum Kind {
     /// It was there.
     Visit,
@@ -48,7 +51,7 @@ impl Kind {
 }
 
 /// One event at one fence.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Event {
     /// The fence.
     pub fence: FenceId,
@@ -67,7 +70,7 @@ pub struct Event {
 }
 
 /// A fence that a vehicle should be at, or a route that it should keep to, in a window of the day.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Plan {
     /// The fence.
     pub fence: FenceId,
@@ -79,7 +82,7 @@ impl Plan {
     /// The span `[from, to)` in Unix ms of the window of city day `day` (days since 1970-01-01).
     pub fn span(&self, day: i64, utc_offset_min: i32) -> (i64, i64) {
         let midnight = day * DAY_MS - i64::from(utc_offset_min) * MINUTE_MS;
-        (midnight + i64::from(self.window.from) * MINUTE_MS, midnight + i64::from(self.window.to) * MINUTE_MS)
+        (midnight + i64::from(self.window.from) * SECOND_MS, midnight + i64::from(self.window.to) * SECOND_MS)
     }
 
     /// The city day whose window holds `ts`.
@@ -137,7 +140,7 @@ pub fn next_end(plans: &[Plan], utc_offset_min: i32, now: i64) -> Option<i64> {
 }
 
 /// One area that the vehicle is in or near.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct There {
     fence: FenceId,
     inside: bool,
@@ -148,7 +151,7 @@ struct There {
 }
 
 /// A row of fixes off a planned route.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 struct Off {
     plan: usize,
     day: i64,
@@ -157,7 +160,7 @@ struct Off {
 }
 
 /// What is known of a vehicle's visits after some fixes.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Visits {
     there: Vec<There>,
     off: Vec<Off>,

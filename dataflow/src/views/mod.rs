@@ -7,12 +7,17 @@
 pub mod alerts;
 pub mod case_rates;
 pub mod cases;
+pub mod fence_events;
+pub mod gps_quality;
 pub mod late_ledger;
 pub mod reference;
 pub mod rejects;
 pub mod sensor_windows;
 pub mod sensors;
+pub mod stops;
 pub mod stream_health;
+pub mod tracks;
+pub mod trips;
 pub mod vehicles;
 
 use std::cell::RefCell;
@@ -28,7 +33,7 @@ use crate::Settings;
 use crate::operators::delta::Delta;
 use crate::operators::publish::{Outbox, ViewRow, publish};
 use crate::operators::ticked::{Inbox, Tagged};
-use crate::series;
+use crate::{journeys, series};
 use reference::CurrentRow;
 
 /// A view: what it is to others, and how it is rendered.
@@ -48,6 +53,11 @@ pub const VIEWS: &[View] = &[
     alerts::VIEW,
     sensor_windows::VIEW,
     vehicles::VIEW,
+    tracks::VIEW,
+    trips::VIEW,
+    stops::VIEW,
+    fence_events::VIEW,
+    gps_quality::VIEW,
     cases::VIEW,
     case_rates::VIEW,
     stream_health::VIEW,
@@ -59,6 +69,14 @@ pub const VIEWS: &[View] = &[
 /// The specifications of all views, by [`ViewId`].
 pub fn specs() -> Vec<ViewSpec> {
     VIEWS.iter().map(|view| view.spec).collect()
+}
+
+/// How long trips, stops and events at fences are kept: beyond the horizon nothing can be corrected any more.
+fn journey_retention(settings: &Settings) -> Option<i64> {
+    match (settings.journey_retention_ms, settings.horizon_ms) {
+        (Some(retention), Some(horizon)) => Some(retention.min(horizon)),
+        (retention, horizon) => retention.or(horizon),
+    }
 }
 
 /// Renders every view.
@@ -107,6 +125,8 @@ pub struct Context<'scope> {
     pub vehicles: Tagged<'scope, Delta<vehicles::VehicleRow>>,
     /// Fixes that count, each change once, at the worker of the vehicle.
     pub track: Tagged<'scope, Delta<vehicles::TrackFix>>,
+    /// Trips, stops, events at fences, and doubts about devices.
+    pub journeys: journeys::Journeys<'scope>,
     /// Fixes that are jumps.
     pub jumps: Tagged<'scope, Delta<rejects::RefusedRow>>,
     /// Cases.
@@ -147,6 +167,14 @@ impl<'scope> Context<'scope> {
         let vehicles::Said { vehicles, jumps, replaced: replaced_fixes, track } =
             vehicles::operate(inputs.fixes, of(&[Kind::Vehicle]), &settings, names);
         let (cases, replaced_events) = cases::operate(inputs.cases, calendar, &settings);
+        let journeys = journeys::operate(
+            track.clone(),
+            current.clone(),
+            jumps.clone(),
+            inputs.refused.clone(),
+            &settings,
+            names,
+        );
         let replaced = scope.concatenate([replaced_readings, replaced_fixes, replaced_events]);
         Context {
             settings,
@@ -157,6 +185,7 @@ impl<'scope> Context<'scope> {
             panes,
             vehicles,
             track,
+            journeys,
             jumps,
             cases,
             replaced,

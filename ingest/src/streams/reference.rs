@@ -5,6 +5,8 @@
 //! that they come from a map vendor. A record without a value deletes what its key names; where records have no key
 //! (files, HTTP) `{"kind": …, "id": …, "deleted": true}` says the same. Rules are documented in `docs/rules.md`.
 
+mod fence;
+
 use std::sync::Arc;
 
 use model::reference::{CalendarRef, Condition, RuleRef, SensorRef, Severity, VehicleRef};
@@ -48,20 +50,22 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
     let body = if deleted {
         None
     } else {
-        let typed = match kind {
-            Kind::Sensor => Typed::Sensor(sensor(interner, &object)?),
-            Kind::Vehicle => Typed::Vehicle(vehicle(interner, &object)?),
-            Kind::Rule => Typed::Rule(rule(interner, &object)?),
-            Kind::Calendar => Typed::Calendar(calendar(&object)?),
-            _ => Typed::Other,
-        };
         geometry::check(&object)?;
         let json = match geometry::crs(text(&object, "crs")?)? {
             Crs::Wgs84 => one_line(value, &object),
             crs => {
                 geometry::to_wgs84(&mut object, crs);
-                Json::Object(object).to_string().into()
+                Json::Object(object.clone()).to_string().into()
             }
+        };
+        // Places are in WGS-84 by now.
+        let typed = match kind {
+            Kind::Sensor => Typed::Sensor(sensor(interner, &object)?),
+            Kind::Vehicle => Typed::Vehicle(vehicle(interner, &object)?),
+            Kind::Rule => Typed::Rule(rule(interner, &object)?),
+            Kind::Calendar => Typed::Calendar(calendar(&object)?),
+            Kind::Fence => Typed::Fence(Box::new(fence::parse(interner, &object)?)),
+            _ => Typed::Other,
         };
         Some(Arc::new(RefBody { json, typed }))
     };
@@ -142,7 +146,15 @@ fn sensor(interner: &mut Interner, object: &Object) -> Result<SensorRef, Reason>
 }
 
 fn vehicle(interner: &mut Interner, object: &Object) -> Result<VehicleRef, Reason> {
-    Ok(VehicleRef { fleet: name(interner, object, "fleet")?, district: name(interner, object, "district")? })
+    let speed_limit_kmh = match number(object, "speed_limit")? {
+        Some(kmh) => Some(fields::within("speed_limit", kmh, 1.0..=1000.0)?),
+        None => None,
+    };
+    Ok(VehicleRef {
+        fleet: name(interner, object, "fleet")?,
+        district: name(interner, object, "district")?,
+        speed_limit_kmh,
+    })
 }
 
 fn rule(interner: &mut Interner, object: &Object) -> Result<RuleRef, Reason> {
