@@ -24,9 +24,38 @@ const FROZEN_KMH: f32 = 5.0;
 pub const PAIRS: i64 = 30;
 /// A ratio belongs to a unit when it is within this factor of the unit's own.
 const BAND: f64 = 1.06;
-/// Units that devices report by mistake: name, and what their numbers read as km/h are of the truth.
-const UNITS: [(&str, f64); 4] =
-    [("mph", 1.0 / 1.609_344), ("knots", 1.0 / 1.852), ("m/s", 1.0 / 3.6), ("x3.6", 3.6)];
+/// A unit that a device reports by mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unit {
+    /// Miles per hour.
+    Mph,
+    /// Knots.
+    Knots,
+    /// Metres per second.
+    MetresPerSecond,
+    /// km/h taken for m/s and converted once more.
+    Twice,
+}
+
+impl Unit {
+    /// The name in the view.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Mph => "mph",
+            Self::Knots => "knots",
+            Self::MetresPerSecond => "m/s",
+            Self::Twice => "x3.6",
+        }
+    }
+}
+
+/// What numbers in these units, read as km/h, are of the truth.
+const UNITS: [(Unit, f64); 4] = [
+    (Unit::Mph, 1.0 / 1.609_344),
+    (Unit::Knots, 1.0 / 1.852),
+    (Unit::MetresPerSecond, 1.0 / 3.6),
+    (Unit::Twice, 3.6),
+];
 
 /// What pairs of neighbours add up to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,10 +97,10 @@ impl Pairs {
     }
 
     /// The unit that the device seems to report, if it isn't km/h.
-    pub fn unit(&self) -> Option<&'static str> {
+    pub fn unit(&self) -> Option<Unit> {
         let ratio = self.ratio()?;
         let fits = |unit: f64| (ratio / unit).max(unit / ratio) <= BAND;
-        UNITS.iter().find(|(_, unit)| fits(*unit)).map(|(name, _)| *name)
+        UNITS.iter().find(|(_, unit)| fits(*unit)).map(|(unit, _)| *unit)
     }
 }
 
@@ -95,7 +124,7 @@ impl SubAssign for Pairs {
 
 #[cfg(test)]
 mod tests {
-    use super::{PAIRS, Pairs};
+    use super::{PAIRS, Pairs, Unit};
     use serde::{Deserialize, Serialize};
 
     use crate::place::{Fix, Place};
@@ -119,9 +148,9 @@ mod tests {
     fn a_wrong_unit_shows() {
         assert!((drive(1.0).ratio().unwrap() - 1.0).abs() < 1e-3);
         assert_eq!(drive(1.0).unit(), None);
-        assert_eq!(drive(0.6214).unit(), Some("mph"));
-        assert_eq!(drive(0.54).unit(), Some("knots"));
-        assert_eq!(drive(0.2778).unit(), Some("m/s"));
+        assert_eq!(drive(0.6214).unit(), Some(Unit::Mph));
+        assert_eq!(drive(0.54).unit(), Some(Unit::Knots));
+        assert_eq!(drive(0.2778).unit(), Some(Unit::MetresPerSecond));
         assert_eq!(drive(0.8).unit(), None, "an odd ratio is no unit");
     }
 

@@ -1,12 +1,13 @@
 //! REST: questions about the views, records in, actions on alerts, health.
 //!
-//! [`views`] reads, [`records`] writes to the log, [`health`] says how we are, [`screens`] hands out the pages. The
+//! [`views`] and [`track`] read, [`records`] writes to the log, [`health`] says how we are, [`screens`] hands out the pages. The
 //! routes are declared once, here, and their description is generated from the same declaration. Nothing is kept
 //! between requests.
 
 mod health;
 mod records;
 mod screens;
+mod track;
 mod views;
 
 use std::sync::Arc;
@@ -38,6 +39,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let described = OpenApiRouter::with_openapi(openapi::Base::openapi())
         .routes(routes!(views::list_views))
         .routes(routes!(views::read_view))
+        .routes(routes!(track::read_track))
         .routes(routes!(views::export_csv))
         .routes(routes!(records::append))
         .routes(routes!(records::act))

@@ -156,8 +156,7 @@ impl Vehicle {
         for (old, new) in net(minus, plus, key) {
             self.say(id, tick, old, new, out);
         }
-        let row = QualityRow { vehicle: id, counts: self.counts };
-        let new = self.counts.any().then_some(row);
+        let new = QualityRow::of(id, &self.counts);
         if self.doubts != new {
             let old = std::mem::replace(&mut self.doubts, new.clone());
             out.quality.push((tick, Delta { old, new }));

@@ -10,6 +10,8 @@
 //!
 //! **State.** Events within the journey retention.
 
+use std::sync::Arc;
+
 use model::{Column, Sym, Type, Value, ViewSpec};
 use serde::{Deserialize, Serialize};
 use tracks::visit::Event;
@@ -53,11 +55,12 @@ pub const VIEW: View = View {
     render: |context, id| {
         let retention = super::journey_retention(&context.settings);
         // What goes on doesn't expire.
-        let ended = |row: &EventRow| match row.event.end_ts {
-            Some(end) => u64::try_from(end).unwrap_or(0),
+        let settings = Arc::clone(&context.settings);
+        let since = move |row: &EventRow| match row.event.end_ts {
+            Some(end) => super::kept_from(&settings, retention, end),
             None => NEVER,
         };
-        context.publish(expire(context.journeys.events.clone(), "fence_events", retention, ended), id);
+        context.publish(expire(context.journeys.events.clone(), "fence_events", retention, since), id);
     },
     #[cfg(test)]
     oracle: oracle::rows,
@@ -263,7 +266,7 @@ pub(crate) mod oracle {
         for plan in fence.plan.iter().filter(|plan| plan.vehicle == vehicle) {
             let mut midnight = (from + offset) / 86_400_000 * 86_400_000 - 86_400_000 - offset;
             while midnight <= to {
-                let span = (midnight + i64::from(plan.from) * 60_000, midnight + i64::from(plan.to) * 60_000);
+                let span = (midnight + i64::from(plan.from) * 1000, midnight + i64::from(plan.to) * 1000);
                 all.push(span);
                 midnight += 86_400_000;
             }

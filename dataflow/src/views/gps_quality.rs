@@ -12,7 +12,7 @@
 
 use model::{Column, Sym, Type, Value, ViewSpec};
 use serde::{Deserialize, Serialize};
-use tracks::quality::Pairs;
+use tracks::quality::{Pairs, Unit};
 
 use super::View;
 use crate::operators::delta::Keyed;
@@ -68,20 +68,30 @@ pub struct Counts {
     pub pairs: Pairs,
 }
 
-impl Counts {
-    /// Whether anything was heard of it.
-    pub fn any(&self) -> bool {
-        *self != Self::default()
-    }
-}
-
 /// A row of the view.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QualityRow {
     /// The vehicle.
     pub vehicle: Sym,
-    /// Its counts.
-    pub counts: Counts,
+    /// Its counts, in the order of the columns.
+    pub counts: [i64; 7],
+    /// Reported speed by distance over time.
+    pub ratio: Option<f64>,
+    /// The unit that it seems to report.
+    pub unit: Option<Unit>,
+}
+
+impl QualityRow {
+    /// The row of a vehicle; none before anything was heard of it.
+    pub fn of(vehicle: Sym, counts: &Counts) -> Option<Self> {
+        let &Counts { fixes, out_of_area, jumps, zeros, future, pairs } = counts;
+        (*counts != Counts::default()).then(|| Self {
+            vehicle,
+            counts: [fixes, out_of_area, pairs.frozen, jumps, zeros, future, pairs.moving],
+            ratio: pairs.ratio(),
+            unit: pairs.unit(),
+        })
+    }
 }
 
 impl Keyed for QualityRow {
@@ -93,21 +103,10 @@ impl Keyed for QualityRow {
 
 impl ViewRow for QualityRow {
     fn values(&self, out: &mut Vec<Value>) {
-        let counts = &self.counts;
         out.push(Value::Name(self.vehicle));
-        for count in [
-            counts.fixes,
-            counts.out_of_area,
-            counts.pairs.frozen,
-            counts.jumps,
-            counts.zeros,
-            counts.future,
-            counts.pairs.moving,
-        ] {
-            out.push(Value::Int(count));
-        }
-        out.push(counts.pairs.ratio().map_or(Value::Null, Value::Float));
-        out.push(counts.pairs.unit().map_or(Value::Null, Value::Literal));
+        out.extend(self.counts.map(Value::Int));
+        out.push(self.ratio.map_or(Value::Null, Value::Float));
+        out.push(self.unit.map_or(Value::Null, |unit| Value::Literal(unit.name())));
     }
 }
 

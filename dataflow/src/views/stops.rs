@@ -8,6 +8,8 @@
 //!
 //! **State.** Stops within the journey retention.
 
+use std::sync::Arc;
+
 use model::rows::DEGREE;
 use model::{Column, Sym, Type, Value, ViewSpec};
 use serde::{Deserialize, Serialize};
@@ -47,8 +49,9 @@ pub const VIEW: View = View {
     },
     render: |context, id| {
         let retention = super::journey_retention(&context.settings);
-        let ended = |row: &StopRow| u64::try_from(row.stop.end_ts).unwrap_or(0);
-        context.publish(expire(context.journeys.stops.clone(), "stops", retention, ended), id);
+        let settings = Arc::clone(&context.settings);
+        let since = move |row: &StopRow| super::kept_from(&settings, retention, row.stop.end_ts);
+        context.publish(expire(context.journeys.stops.clone(), "stops", retention, since), id);
     },
     #[cfg(test)]
     oracle: oracle::rows,

@@ -8,6 +8,8 @@
 //!
 //! **State.** The rows of the track retention.
 
+use std::sync::Arc;
+
 use model::rows::DEGREE;
 use model::{Column, Type, Value, ViewSpec};
 
@@ -35,9 +37,9 @@ pub const VIEW: View = View {
         bounded_by: "fixes within the track retention",
     },
     render: |context, id| {
-        let since = |fix: &TrackFix| u64::try_from(fix.ts).unwrap_or(0);
-        context
-            .publish(expire(context.track.clone(), "tracks", context.settings.track_retention_ms, since), id);
+        let (settings, retention) = (Arc::clone(&context.settings), context.settings.track_retention_ms);
+        let since = move |fix: &TrackFix| super::kept_from(&settings, retention, fix.ts);
+        context.publish(expire(context.track.clone(), "tracks", retention, since), id);
     },
     #[cfg(test)]
     oracle: oracle::rows,

@@ -9,6 +9,8 @@
 //!
 //! **State.** Trips within the journey retention.
 
+use std::sync::Arc;
+
 use model::rows::DEGREE;
 use model::{Column, Sym, Type, Value, ViewSpec};
 use serde::{Deserialize, Serialize};
@@ -61,8 +63,9 @@ pub const VIEW: View = View {
     },
     render: |context, id| {
         let retention = super::journey_retention(&context.settings);
-        let ended = |row: &TripRow| u64::try_from(row.trip.end_ts).unwrap_or(0);
-        context.publish(expire(context.journeys.trips.clone(), "trips", retention, ended), id);
+        let settings = Arc::clone(&context.settings);
+        let since = move |row: &TripRow| super::kept_from(&settings, retention, row.trip.end_ts);
+        context.publish(expire(context.journeys.trips.clone(), "trips", retention, since), id);
     },
     #[cfg(test)]
     oracle: oracle::rows,
