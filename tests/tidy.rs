@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 const CRATES: &[(&str, &[&str], &[&str])] = &[
     ("model", &[], &[]),
     ("ingest", &["model"], &["rdkafka", "fjall"]),
-    ("dataflow", &["model"], &["timely", "differential-dataflow"]),
+    ("dataflow", &["model", "tracks"], &["timely", "differential-dataflow"]),
     ("sinks", &["model"], &["clickhouse", "libloading"]),
     ("api", &["model"], &["axum", "utoipa", "tower-http"]),
     ("simulate", &["model"], &[]),
+    ("tracks", &[], &["rstar"]),
 ];
 
 fn root() -> &'static Path {

@@ -20,4 +20,5 @@ mod testing;
 
 pub use engine::Engine;
 pub use settings::Settings;
+pub use tracks::Params as JourneyParams;
 pub use views::specs;

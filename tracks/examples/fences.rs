@@ -21,16 +21,19 @@ const METRE: f64 = 90.0;
 const EDITS: usize = 10_000;
 
 fn fence(dice: &mut SmallRng, n: usize, params: &Params) -> Arc<Fence> {
-    let (vertices, radius_m) =
-        if n.is_multiple_of(1000) { (2000, 2500.0) } else { (dice.random_range(5..65), dice.random_range(25.0..500.0)) };
+    let (vertices, radius_m) = if n.is_multiple_of(1000) {
+        (2000, 2500.0)
+    } else {
+        (dice.random_range(5..65), dice.random_range(25.0..500.0))
+    };
     let (x, y) = (ORIGIN.0 + dice.random_range(0.0..SIDE), ORIGIN.1 + dice.random_range(0.0..SIDE));
     let ring = (0..vertices).map(|i| {
         let angle = std::f64::consts::TAU * i as f64 / vertices as f64;
         let r = radius_m * METRE * dice.random_range(0.7..1.0);
         Place::new((x + r * angle.cos()) as i32, (y + r * angle.sin()) as i32)
     });
-    let mut fence =
-        Fence::new(n.to_string().into(), &Shape::Area(vec![ring.collect()]), params.accuracy_m).expect("edges");
+    let mut fence = Fence::new(n.to_string().into(), &Shape::Area(vec![ring.collect()]), params.accuracy_m)
+        .expect("edges");
     fence.is_place = n.is_multiple_of(3);
     Arc::new(fence)
 }

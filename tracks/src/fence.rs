@@ -320,3 +320,83 @@ fn ring_area(ring: &[Place], east_m: f64) -> f64 {
     let next = ring.iter().cycle().skip(1);
     (ring.iter().zip(next).map(|(p, q)| x(p) * y(q) - x(q) * y(p)).sum::<f64>() / 2.0).abs()
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Fence, Shape};
+    use crate::place::{Place, distance_m};
+
+    fn area(rings: Vec<Vec<(i32, i32)>>) -> Fence {
+        let rings = rings.into_iter().map(|ring| ring.into_iter().map(|(x, y)| Place::new(x, y)).collect());
+        Fence::new("f".into(), &Shape::Area(rings.collect()), 10.0).unwrap()
+    }
+
+    #[test]
+    fn a_hole_is_outside() {
+        let square = |half: i32| vec![(-half, -half), (half, -half), (half, half), (-half, half)];
+        let fence = area(vec![square(100_000), square(20_000)]);
+        assert!(fence.contains(Place::new(50_000, 0)) && fence.contains(Place::new(0, -99_999)));
+        assert!(!fence.contains(Place::new(0, 0)) && !fence.contains(Place::new(100_001, 0)));
+        let (first, last) = fence.crossings(Place::new(-200_000, 0), Place::new(200_000, 0)).unwrap();
+        assert!((first - 0.25).abs() < 1e-9 && (last - 0.75).abs() < 1e-9, "through the hole and out again");
+        assert_eq!(fence.crossings(Place::new(30_000, 0), Place::new(40_000, 10)), None);
+        assert!(fence.near(Place::new(99_200, 0), 10.0) && !fence.near(Place::new(98_000, 0), 10.0));
+    }
+
+    #[test]
+    fn a_circle_is_round_and_a_route_is_wide() {
+        let centre = Place::new(1_094_900_000, 365_900_000);
+        let circle = Fence::new("c".into(), &Shape::circle(centre, 150.0), 10.0).unwrap();
+        for step in 0..360 {
+            let angle = f64::from(step).to_radians();
+            let at = |m: f64| {
+                let (x, y) = (m * angle.cos() / 0.008_93, m * angle.sin() / 0.011_119_5);
+                Place::new(centre.lon + x as i32, centre.lat + y as i32)
+            };
+            assert!(circle.contains(at(149.0)) && !circle.contains(at(150.5)), "{step}");
+            assert!((distance_m(centre, at(150.0)) - 150.0).abs() < 0.2);
+        }
+        let line = vec![centre, Place::new(centre.lon + 200_000, centre.lat)];
+        let route = Fence::new("r".into(), &Shape::Route(vec![line], 40.0), 10.0).unwrap();
+        let beside = |m: f64| Place::new(centre.lon + 100_000, centre.lat + (m / 0.011_119_5) as i32);
+        assert!(!route.is_off(beside(49.0)) && route.is_off(beside(51.0)) && route.is_off(beside(-51.0)));
+        assert!(!route.contains(beside(0.0)), "a route encloses nothing");
+    }
+
+    #[test]
+    fn a_small_fence_has_a_small_margin() {
+        // 20 m × 20 m: a quarter of its side.
+        let fence = area(vec![vec![(0, 0), (1798, 0), (1798, 1798), (0, 1798)]]);
+        assert!((fence.margin_m - 5.0).abs() < 0.1, "{}", fence.margin_m);
+        assert!(Fence::new("f".into(), &Shape::Area(vec![vec![Place::new(1, 1); 4]]), 10.0).is_none());
+    }
+
+    proptest! {
+        #[test]
+        fn slabs_change_no_answer(
+            ring in proptest::collection::vec((-500i32..500, -500i32..500), 3..60),
+            a in (-600i32..600, -600i32..600),
+            b in (-600i32..600, -600i32..600),
+        ) {
+            // Half units, so that no place is on an edge's end.
+            let ring: Vec<(i32, i32)> = ring.into_iter().map(|(x, y)| (2 * x, 2 * y)).collect();
+            let fence = Fence::new(
+                "f".into(), &Shape::Area(vec![ring.iter().map(|(x, y)| Place::new(*x, *y)).collect()]), 10.0);
+            prop_assume!(fence.is_some());
+            let fence = fence.unwrap();
+            let (a, b) = (Place::new(2 * a.0 + 1, 2 * a.1 + 1), Place::new(2 * b.0 + 1, 2 * b.1 + 1));
+            let edges = || (0..ring.len()).map(|i| (ring[i], ring[(i + 1) % ring.len()]));
+            let inside = |at: Place| edges().filter(|((ax, ay), (bx, by))| {
+                (*ay > at.lat) != (*by > at.lat)
+                    && f64::from(at.lon) < f64::from(*ax) + f64::from(at.lat - ay) * f64::from(bx - ax) / f64::from(by - ay)
+            }).count() % 2 == 1;
+            prop_assert_eq!(fence.contains(a), inside(a));
+            prop_assert_eq!(fence.contains(b), inside(b));
+            if inside(a) != inside(b) {
+                prop_assert!(fence.crossings(a, b).is_some(), "whoever comes in crosses the boundary");
+            }
+        }
+    }
+}

@@ -377,3 +377,51 @@ impl Off {
         });
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Kind, Plan, missed, next_end};
+    use crate::fence::Window;
+
+    const HOUR: i64 = 3_600_000;
+    /// 2026-11-13 00:00 in a city at UTC+8.
+    const MIDNIGHT: i64 = 1_794_499_200_000;
+
+    fn plan(from_h: u32, to_h: u32) -> Plan {
+        Plan { fence: 7, window: Window { from: from_h * 3600, to: to_h * 3600 } }
+    }
+
+    #[test]
+    fn a_window_past_midnight_belongs_to_the_day_it_begins_on() {
+        let night = plan(22, 30);
+        let (from, to) = night.span(20_770, 480);
+        assert_eq!((from, to), (MIDNIGHT + 22 * HOUR, MIDNIGHT + 30 * HOUR));
+        assert_eq!(night.day_of(MIDNIGHT + 25 * HOUR, 480), Some(20_770));
+        assert_eq!(night.day_of(MIDNIGHT + 21 * HOUR, 480), None);
+        assert_eq!(next_end(&[night], 480, MIDNIGHT + 7 * HOUR), Some(to));
+        assert_eq!(next_end(&[night], 480, MIDNIGHT + HOUR), Some(MIDNIGHT + 6 * HOUR));
+    }
+
+    #[test]
+    fn who_never_came_is_missed_once_the_window_is_over() {
+        let plans = [plan(6, 8)];
+        let (since, end) = (MIDNIGHT, MIDNIGHT + 8 * HOUR);
+        assert!(missed(&plans, 480, since, end - 1, &[]).is_empty(), "it may still come");
+        let events = missed(&plans, 480, since, end, &[]);
+        assert_eq!(
+            (events.len(), events[0].kind, events[0].start_ts),
+            (1, Kind::Missed, MIDNIGHT + 6 * HOUR)
+        );
+        assert!(missed(&plans, 480, since, end, &[(7, end - 1, end + HOUR)]).is_empty());
+        assert_eq!(
+            missed(&plans, 480, since, end, &[(8, since, end)]).len(),
+            1,
+            "another fence doesn't help"
+        );
+        assert_eq!(missed(&plans, 480, since, end + 24 * HOUR, &[]).len(), 2);
+        assert!(
+            missed(&plans, 480, MIDNIGHT + 7 * HOUR, end, &[]).is_empty(),
+            "it was not heard before the window"
+        );
+    }
+}

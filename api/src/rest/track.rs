@@ -68,7 +68,8 @@ fn span(
 
 /// The fixes of `rows` within the span, in order of event time.
 fn points(spec: &ViewSpec, rows: &[Arc<Row>], from: i64, to: i64) -> Vec<Point> {
-    let column = |row: &Row, name: &str| spec.column(name).map(|at| row.values[at].clone()).unwrap_or_default();
+    let column =
+        |row: &Row, name: &str| spec.column(name).map(|at| row.values[at].clone()).unwrap_or_default();
     let float = |row: &Row, name: &str| match column(row, name) {
         Value::Float(value) => Some(value),
         _ => None,
@@ -148,7 +149,8 @@ fn gpx(vehicle: &str, points: &[Point]) -> Result<Vec<u8>, Problem> {
         let time = OffsetDateTime::from_unix_timestamp_nanos(i128::from(point.ts) * 1_000_000);
         let time = time.map_err(|_| failed(()))?.format(&Rfc3339).map_err(|_| failed(()))?;
         let (lat, lon) = (point.lat, point.lon);
-        writeln!(text, "<trkpt lat=\"{lat}\" lon=\"{lon}\"><time>{time}</time></trkpt>").map_err(|_| failed(()))?;
+        writeln!(text, "<trkpt lat=\"{lat}\" lon=\"{lon}\"><time>{time}</time></trkpt>")
+            .map_err(|_| failed(()))?;
     }
     text.push_str(if last.is_some() { "</trkseg>\n</trk></gpx>\n" } else { "</trk></gpx>\n" });
     Ok(text.into_bytes())
@@ -251,11 +253,14 @@ mod tests {
 
     #[test]
     fn silence_begins_a_segment() {
-        let text = String::from_utf8(gpx("<a&b>", &[point(0), point(600_000), point(1_200_001)]).unwrap()).unwrap();
+        let text =
+            String::from_utf8(gpx("<a&b>", &[point(0), point(600_000), point(1_200_001)]).unwrap()).unwrap();
         assert_eq!(text.matches("<trkseg>").count(), 2);
         assert_eq!(text.matches("</trkseg>").count(), 2);
         assert!(text.contains("<name>&lt;a&amp;b&gt;</name>"), "{text}");
-        assert!(text.contains("<trkpt lat=\"36.585\" lon=\"109.49\"><time>1970-01-01T00:10:00Z</time></trkpt>"));
+        assert!(
+            text.contains("<trkpt lat=\"36.585\" lon=\"109.49\"><time>1970-01-01T00:10:00Z</time></trkpt>")
+        );
         assert!(!String::from_utf8(gpx("v", &[]).unwrap()).unwrap().contains("trkseg"));
     }
 }

@@ -82,7 +82,7 @@ fn journey_retention(settings: &Settings) -> Option<i64> {
 /// For `expire`: from when on what ended at `ended`, Unix ms, is kept for `retention`, so that it goes at a tick.
 fn kept_from(settings: &Settings, retention: Option<i64>, ended: i64) -> Tick {
     let retention = retention.unwrap_or(0);
-    settings.tick.ceil(ended + retention).saturating_sub(u64::try_from(retention).unwrap_or(0))
+    settings.tick.ceil(ended.saturating_add(retention)).saturating_sub(u64::try_from(retention).unwrap_or(0))
 }
 
 /// Renders every view.
