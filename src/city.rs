@@ -194,7 +194,8 @@ impl City {
         let writer: Arc<dyn StreamWriter> =
             Arc::new(Writer { log: Arc::clone(&log), config: live_config.clone() });
         let health: Arc<dyn Health> = Arc::clone(&state) as _;
-        let api_config = ApiConfig::new(config.api.listen, config.api.dashboards.clone(), secret);
+        let mut api_config = ApiConfig::new(config.api.listen, config.api.dashboards.clone(), secret);
+        api_config.track_ms = config.dataflow().track_retention_ms;
         let warehouse = clickhouse.as_ref().map(|stored| Arc::clone(&stored.past) as Arc<dyn Warehouse>);
         let partners = Partners { writer: Some(writer), warehouse, health, clock: wall_ms };
         let api = Api::start(api_config, specs, Arc::clone(&names), partners)?;

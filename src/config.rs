@@ -93,6 +93,18 @@ pub struct Engine {
     pub cover_hole_ms: i64,
     /// What was swept is kept this long after the end of its shift.
     pub coverage_retention_ms: i64,
+    /// Silence of a vehicle that ends its trip, ms.
+    pub trip_gap_ms: i64,
+    /// Rest of at least this long is a stop, ms.
+    pub stop_ms: i64,
+    /// How far a fix may be from the truth, m: the margin of fences that name none.
+    pub fix_accuracy_m: f64,
+    /// Speed limit where neither a fence nor the vehicle's record names one, km/h.
+    pub speed_limit_kmh: f64,
+    /// Trips, stops and events at fences are kept this long after they ended, ms.
+    pub journey_retention_ms: i64,
+    /// Fixes are in `tracks` this long after their event time, ms.
+    pub track_retention_ms: i64,
     /// City time minus UTC, minutes (Asia/Shanghai: 480).
     pub utc_offset_min: i32,
 }
@@ -195,6 +207,12 @@ impl Default for Engine {
             vehicle_offline_ms: dataflow.vehicle_offline_ms,
             cover_hole_ms: dataflow.cover_hole_ms,
             coverage_retention_ms: dataflow.coverage_retention_ms.unwrap_or(i64::MAX),
+            trip_gap_ms: dataflow.journeys.gap_ms,
+            stop_ms: dataflow.journeys.stop_ms,
+            fix_accuracy_m: dataflow.journeys.accuracy_m,
+            speed_limit_kmh: dataflow.journeys.speed_limit_kmh,
+            journey_retention_ms: dataflow.journey_retention_ms.unwrap_or(i64::MAX),
+            track_retention_ms: dataflow.track_retention_ms.unwrap_or(i64::MAX),
             utc_offset_min: dataflow.utc_offset_min,
         }
     }
@@ -289,6 +307,26 @@ impl Config {
                 "a multiple of engine.window_step_ms",
             );
         }
+        for (key, value) in [("trip_gap_ms", engine.trip_gap_ms), ("stop_ms", engine.stop_ms)] {
+            if value <= 0 {
+                return wrong(&format!("engine.{key}"), value.to_string(), "more than 0");
+            }
+        }
+        for (key, value) in
+            [("fix_accuracy_m", engine.fix_accuracy_m), ("speed_limit_kmh", engine.speed_limit_kmh)]
+        {
+            if !(value > 0.0 && value <= 1000.0) {
+                return wrong(&format!("engine.{key}"), value.to_string(), "more than 0, at most 1000");
+            }
+        }
+        for (key, value) in [
+            ("journey_retention_ms", engine.journey_retention_ms),
+            ("track_retention_ms", engine.track_retention_ms),
+        ] {
+            if value < 0 {
+                return wrong(&format!("engine.{key}"), value.to_string(), "at least 0");
+            }
+        }
         if self.clickhouse.grid_ms == 0 || !self.clickhouse.grid_ms.is_multiple_of(engine.tick_ms) {
             return wrong(
                 "clickhouse.grid_ms",
@@ -325,6 +363,16 @@ impl Config {
             vehicle_offline_ms: engine.vehicle_offline_ms,
             cover_hole_ms: engine.cover_hole_ms,
             coverage_retention_ms: Some(engine.coverage_retention_ms),
+            journeys: dataflow::JourneyParams {
+                gap_ms: engine.trip_gap_ms,
+                stop_ms: engine.stop_ms,
+                accuracy_m: engine.fix_accuracy_m,
+                speed_limit_kmh: engine.speed_limit_kmh,
+                utc_offset_min: engine.utc_offset_min,
+                ..dataflow::JourneyParams::default()
+            },
+            journey_retention_ms: Some(engine.journey_retention_ms),
+            track_retention_ms: Some(engine.track_retention_ms),
             utc_offset_min: engine.utc_offset_min,
             ..dataflow::Settings::default()
         }

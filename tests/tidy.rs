@@ -11,10 +11,11 @@ const CRATES: &[(&str, &[&str], &[&str])] = &[
     ("model", &[], &[]),
     ("matching", &[], &[]),
     ("ingest", &["model"], &["rdkafka", "fjall"]),
-    ("dataflow", &["matching", "model"], &["timely", "differential-dataflow"]),
+    ("dataflow", &["matching", "model", "tracks"], &["timely", "differential-dataflow"]),
     ("sinks", &["model"], &["clickhouse", "libloading"]),
     ("api", &["model"], &["axum", "utoipa", "tower-http"]),
     ("simulate", &["model"], &[]),
+    ("tracks", &[], &["rstar"]),
 ];
 
 fn root() -> &'static Path {

@@ -303,6 +303,14 @@ impl Store {
         Snapshot { tick: inner.tick, rows }
     }
 
+    /// The rows of a view now whose key `is` takes.
+    pub fn select(&self, view: ViewId, is: impl Fn(&[Value]) -> bool) -> Snapshot {
+        let inner = self.inner.read();
+        let table = inner.tables[usize::from(view.0)].iter();
+        let rows = table.filter(|(key, _)| is(key)).map(|(_, row)| Arc::clone(row)).collect();
+        Snapshot { tick: inner.tick, rows }
+    }
+
     /// The rows of a view at `tick`; at the last tick if that lies ahead, as the answer says.
     ///
     /// # Errors

@@ -10,6 +10,7 @@
 pub mod calendar;
 pub mod engine;
 pub mod fleet;
+pub mod journeys;
 pub mod operators;
 pub mod series;
 pub mod settings;
@@ -20,4 +21,5 @@ mod testing;
 
 pub use engine::Engine;
 pub use settings::Settings;
+pub use tracks::Params as JourneyParams;
 pub use views::specs;

@@ -38,6 +38,12 @@ pub struct Settings {
     pub pass_percent: u8,
     /// What was swept is kept this long after the end of its shift.
     pub coverage_retention_ms: Option<i64>,
+    /// What makes trips, stops and visits to fences.
+    pub journeys: tracks::Params,
+    /// Trips, stops and events at fences are kept this long after they ended; not longer than the horizon.
+    pub journey_retention_ms: Option<i64>,
+    /// Fixes are in `tracks` this long after their event time.
+    pub track_retention_ms: Option<i64>,
     /// City time minus UTC, minutes.
     pub utc_offset_min: i32,
     /// Default working hours of a working day, minutes of the day, `[from, to)`.
@@ -67,6 +73,9 @@ impl Default for Settings {
             pass_gap_ms: 10 * MINUTE,
             pass_percent: 90,
             coverage_retention_ms: Some(7 * DAY),
+            journeys: tracks::Params::default(),
+            journey_retention_ms: Some(7 * DAY),
+            track_retention_ms: Some(60 * MINUTE),
             utc_offset_min: 8 * 60,
             working_hours: vec![(8 * 60, 12 * 60), (14 * 60, 18 * 60)],
             max_extensions: 2,
@@ -83,6 +92,8 @@ impl Settings {
             alert_retention_ms: None,
             refused_retention_ms: None,
             coverage_retention_ms: None,
+            journey_retention_ms: None,
+            track_retention_ms: None,
             ..self
         }
     }

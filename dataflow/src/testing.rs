@@ -4,6 +4,7 @@
 //! with the operators they judge.
 
 mod fleet;
+mod journeys;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,11 @@
 //! How much of what vehicles truly worked is covered, and how much is covered that they did not.
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on fails")]
-#![allow(clippy::print_stderr, clippy::needless_range_loop, reason = "it tells its figures; streets are numbered")]
+#![allow(
+    clippy::print_stderr,
+    clippy::needless_range_loop,
+    reason = "it tells its figures; streets are numbered"
+)]
 
 mod support;
 

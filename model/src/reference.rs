@@ -4,6 +4,7 @@
 //! it takes effect (default: its tick). The kinds the dataflow computes with are typed here; every kind keeps its JSON,
 //! which is what the `reference` view publishes.
 
+pub mod fence;
 pub mod road;
 pub mod shift;
 
@@ -121,6 +122,8 @@ pub enum Typed {
     Road(Arc<road::RoadRef>),
     /// `shift`.
     Shift(shift::ShiftRef),
+    /// `fence`.
+    Fence(Box<fence::FenceRef>),
     /// A kind that no view computes with yet: published as JSON only.
     Other,
 }
@@ -149,6 +152,8 @@ pub struct VehicleRef {
     pub swath_m: Option<f64>,
     /// `working_speed`: least and greatest speed at which its work counts, km/h.
     pub working_speed: Option<[f64; 2]>,
+    /// `speed_limit`: its own, km/h.
+    pub speed_limit_kmh: Option<f64>,
 }
 
 /// `rule`: when an alert is raised and cleared. The record is documented in `docs/rules.md`.

@@ -8,13 +8,18 @@ pub mod alerts;
 pub mod case_rates;
 pub mod cases;
 pub mod district_coverage;
+pub mod fence_events;
+pub mod gps_quality;
 pub mod late_ledger;
 pub mod reference;
 pub mod rejects;
 pub mod road_coverage;
 pub mod sensor_windows;
 pub mod sensors;
+pub mod stops;
 pub mod stream_health;
+pub mod tracks;
+pub mod trips;
 pub mod vehicles;
 
 use std::cell::RefCell;
@@ -30,7 +35,7 @@ use crate::Settings;
 use crate::operators::delta::Delta;
 use crate::operators::publish::{Outbox, ViewRow, publish};
 use crate::operators::ticked::{Inbox, Tagged};
-use crate::{fleet, series};
+use crate::{fleet, journeys, series};
 use reference::CurrentRow;
 
 /// A view: what it is to others, and how it is rendered.
@@ -52,6 +57,11 @@ pub const VIEWS: &[View] = &[
     vehicles::VIEW,
     road_coverage::VIEW,
     district_coverage::VIEW,
+    tracks::VIEW,
+    trips::VIEW,
+    stops::VIEW,
+    fence_events::VIEW,
+    gps_quality::VIEW,
     cases::VIEW,
     case_rates::VIEW,
     stream_health::VIEW,
@@ -63,6 +73,20 @@ pub const VIEWS: &[View] = &[
 /// The specifications of all views, by [`ViewId`].
 pub fn specs() -> Vec<ViewSpec> {
     VIEWS.iter().map(|view| view.spec).collect()
+}
+
+/// How long trips, stops and events at fences are kept: beyond the horizon nothing can be corrected any more.
+fn journey_retention(settings: &Settings) -> Option<i64> {
+    match (settings.journey_retention_ms, settings.horizon_ms) {
+        (Some(retention), Some(horizon)) => Some(retention.min(horizon)),
+        (retention, horizon) => retention.or(horizon),
+    }
+}
+
+/// For `expire`: from when on what ended at `ended`, Unix ms, is kept for `retention`, so that it goes at a tick.
+fn kept_from(settings: &Settings, retention: Option<i64>, ended: i64) -> Tick {
+    let retention = retention.unwrap_or(0);
+    settings.tick.ceil(ended.saturating_add(retention)).saturating_sub(u64::try_from(retention).unwrap_or(0))
 }
 
 /// Renders every view.
@@ -115,6 +139,8 @@ pub struct Context<'scope> {
     pub road_coverage: Tagged<'scope, Delta<fleet::coverage::RoadRow>>,
     /// Coverage of districts.
     pub district_coverage: Tagged<'scope, Delta<fleet::districts::AreaRow>>,
+    /// Trips, stops, events at fences, and doubts about devices.
+    pub journeys: journeys::Journeys<'scope>,
     /// Fixes that are jumps.
     pub jumps: Tagged<'scope, Delta<rejects::RefusedRow>>,
     /// Cases.
@@ -158,6 +184,14 @@ impl<'scope> Context<'scope> {
             fleet::operate(track.clone(), &current, &settings, names);
         let vehicles = vehicles::with_road(vehicles, on_road);
         let (cases, replaced_events) = cases::operate(inputs.cases, calendar, &settings);
+        let journeys = journeys::operate(
+            track.clone(),
+            current.clone(),
+            jumps.clone(),
+            inputs.refused.clone(),
+            &settings,
+            names,
+        );
         let replaced = scope.concatenate([replaced_readings, replaced_fixes, replaced_events]);
         Context {
             settings,
@@ -170,6 +204,7 @@ impl<'scope> Context<'scope> {
             track,
             road_coverage,
             district_coverage,
+            journeys,
             jumps,
             cases,
             replaced,

@@ -154,7 +154,7 @@ impl Keyed for VehicleRow {
 }
 
 /// The shortest decimal that a float of single precision stands for, as a double.
-fn decimal(value: f32) -> f64 {
+pub(super) fn decimal(value: f32) -> f64 {
     (f64::from(value) * 1000.0).round() / 1000.0
 }
 

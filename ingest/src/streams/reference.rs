@@ -5,6 +5,7 @@
 //! that they come from a map vendor. A record without a value deletes what its key names; where records have no key
 //! (files, HTTP) `{"kind": …, "id": …, "deleted": true}` says the same. Rules are documented in `docs/rules.md`.
 
+mod fence;
 mod road;
 mod shift;
 
@@ -67,6 +68,7 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
             Kind::Calendar => Typed::Calendar(calendar(&object)?),
             Kind::Road => Typed::Road(Arc::new(road::parse(interner, &object)?)),
             Kind::Shift => Typed::Shift(shift::parse(interner, &object)?),
+            Kind::Fence => Typed::Fence(Box::new(fence::parse(interner, &object)?)),
             _ => Typed::Other,
         };
         Some(Arc::new(RefBody { json, typed }))
@@ -152,12 +154,17 @@ fn vehicle(interner: &mut Interner, object: &Object) -> Result<VehicleRef, Reaso
         Some(swath_m) => Some(fields::within("swath_m", swath_m, 0.0..=1000.0)?),
         None => None,
     };
+    let speed_limit_kmh = match number(object, "speed_limit")? {
+        Some(kmh) => Some(fields::within("speed_limit", kmh, 1.0..=1000.0)?),
+        None => None,
+    };
     Ok(VehicleRef {
         fleet: name(interner, object, "fleet")?,
         district: name(interner, object, "district")?,
         vehicle_kind: name(interner, object, "vehicle_kind")?,
         swath_m,
         working_speed: working_speed(object)?,
+        speed_limit_kmh,
     })
 }
 
