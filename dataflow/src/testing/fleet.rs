@@ -302,5 +302,5 @@ fn roads_turn_from_not_due_to_missed_to_done() {
     assert_eq!(states(0, "road0"), ["not_due 0 0"]);
     assert_eq!(states(2, "road0"), ["done 2 100"], "there, and back");
     assert_eq!(states(12, "road1"), ["missed 0 0"], "the shift is over");
-    assert_eq!(states(24, "road1"), ["too_few 1 93"], "it was swept after all: its fixes came late");
+    assert_eq!(states(24, "road1"), ["too_few 1 90"], "it was swept after all: its fixes came late");
 }
