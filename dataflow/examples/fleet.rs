@@ -168,25 +168,16 @@ fn alone(roads: &[Vec<(i32, i32)>], vehicles: u64, steps: i64, making: f64) {
         "  {pieces} pieces, {:.1} bytes resident per fix",
         (after.1 - before.1) as f64 * 1048576.0 / fixes
     );
-    // Fixes that come late, one at a time, somewhere in the day.
+    // Fixes that come late, one at a time, each beside one of its vehicle somewhere in the day.
     let (late, mut random, begun) = (2000, Random(7), usage());
     for _ in 0..late {
-        let track = (random.next() % vehicles) as usize;
-        let ts = START + (random.next() % steps as u64) as i64 * STEP_MS + 5_000;
-        let at = place(((random.next() % 100) as i32, 50));
-        track_late(&mut tracks[track], &mut world, fix(at, ts), &mut changes);
+        let track = &mut tracks[(random.next() % vehicles) as usize];
+        let ts = START + (random.next() % steps as u64) as i64 * STEP_MS;
+        let Some(beside) = track.fixes(&world.params, ts, ts + 1).next() else { continue };
+        track.edit(&mut world, &[Edit::Put(fix(beside.at, ts + STEP_MS / 2))], &mut changes);
+        changes.clear();
     }
     println!("  a late fix: {:.0} µs of CPU", (usage().0 - begun.0) / f64::from(late) * 1e6);
-}
-
-fn track_late(
-    track: &mut Track,
-    world: &mut World,
-    fix: matching::Fix,
-    changes: &mut Vec<(matching::Piece, i64)>,
-) {
-    track.edit(world, &[Edit::Put(fix)], changes);
-    changes.clear();
 }
 
 fn engine(roads: &[Vec<(i32, i32)>], vehicles: u64, steps: i64, workers: usize, making: f64) {

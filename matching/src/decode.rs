@@ -11,10 +11,10 @@
 
 use crate::fix::Fix;
 use crate::geo::distance_mm;
-use crate::network::{Arc, Candidate, Epoch, Network};
+use crate::network::{Arc, Candidate, Epoch, MAX_CANDIDATES, Network};
 use crate::params::Params;
 use crate::pieces::{Band, Fold, Leg, Move, Piece};
-use crate::route::Router;
+use crate::route::{Reach, Router};
 
 /// How a vehicle gets from one candidate to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,45 +33,73 @@ pub(crate) enum Way {
     Jump,
 }
 
-/// What it costs to get from `a` to `b`, which are `straight` apart, and how.
-pub(crate) fn hop(
-    network: &Network,
-    router: &mut Router,
-    params: &Params,
-    (a, b): (&Candidate, &Candidate),
+/// Two fixes that follow each other.
+struct Pair<'a> {
+    network: &'a Network,
+    params: &'a Params,
+    /// Straight from one to the other, mm.
     straight: i64,
     beta: i64,
+    /// A way longer than this costs as much as a jump, mm.
+    longest: i64,
+    /// The network between them: that of the later epoch.
     epoch: Epoch,
-) -> (i64, Way) {
-    let (from, to) = match (a.arc, b.arc) {
-        (Some(from), Some(to)) => (from, to),
-        (None, None) => return (0, Way::Off),
-        _ => return (params.off_switch_cost, Way::Off),
-    };
-    let differs = |way: i64| (way - straight).abs() * 1000 / beta;
-    if network.version_of(from) == network.version_of(to) {
+}
+
+impl<'a> Pair<'a> {
+    fn new(network: &'a Network, params: &'a Params, a: &Fix, b: &Fix) -> Self {
+        let straight = distance_mm(a.at, b.at);
+        let beta = params.beta(b.ts - a.ts);
+        let longest = straight + params.jump_cost * beta / 1000;
+        Self { network, params, straight, beta, longest, epoch: a.epoch.max(b.epoch) }
+    }
+
+    /// How far ways through the network are looked for.
+    fn limit(&self) -> i64 {
+        self.longest.min(self.params.way_mm)
+    }
+
+    fn differs(&self, way: i64) -> i64 {
+        (way - self.straight).abs() * 1000 / self.beta
+    }
+
+    /// What it costs to get from `a` to `b`, and how, unless that is to be looked for in the network.
+    fn direct(&self, a: &Candidate, b: &Candidate) -> Option<(i64, Way)> {
+        let (from, to) = match (a.arc, b.arc) {
+            (Some(from), Some(to)) => (from, to),
+            (None, None) => return Some((0, Way::Off)),
+            _ => return Some((self.params.off_switch_cost, Way::Off)),
+        };
+        if self.network.version_of(from) != self.network.version_of(to) {
+            return None;
+        }
         let ahead = i64::from(b.at_mm) - i64::from(a.at_mm);
         let ahead = if from.backward { -ahead } else { ahead };
         let (cost, way) = if from.backward != to.backward {
-            (params.u_turn_cost + differs(ahead.abs()), Way::Turn)
+            (self.params.u_turn_cost + self.differs(ahead.abs()), Way::Turn)
         } else if ahead >= 0 {
-            (differs(ahead), Way::Along)
-        } else if -ahead <= params.back_mm {
-            (differs(0), Way::Stand)
+            (self.differs(ahead), Way::Along)
+        } else if -ahead <= self.params.back_mm {
+            (self.differs(0), Way::Stand)
         } else {
-            (params.jump_cost, Way::Jump)
+            return None;
         };
-        if cost < params.jump_cost {
-            return (cost, way);
-        }
+        (cost < self.params.jump_cost).then_some((cost, way))
     }
-    let ends = rest(network, from, a.at_mm) + begun(network, to, b.at_mm);
-    let longest = straight + params.jump_cost * beta / 1000;
-    let between = (ends <= longest)
-        .then(|| router.distance(network, network.head(from), network.tail(to), longest - ends, epoch));
-    match between.flatten().map(|between| differs(ends + between)) {
-        Some(cost) if cost < params.jump_cost => (cost, Way::Through),
-        _ => (params.jump_cost, Way::Jump),
+
+    /// What it costs to get from the end of `a`'s arc, from where `reach` tells how far it is, to `b`.
+    fn through(&self, reach: &Reach, a: &Candidate, b: &Candidate) -> (i64, Way) {
+        let jump = (self.params.jump_cost, Way::Jump);
+        let (Some(from), Some(to)) = (a.arc, b.arc) else { return jump };
+        let ends = rest(self.network, from, a.at_mm) + begun(self.network, to, b.at_mm);
+        if ends > self.longest || self.straight > self.params.way_mm {
+            return jump;
+        }
+        let between = reach.distance(self.network.tail(to)).filter(|between| *between <= self.params.way_mm);
+        match between.map(|between| self.differs(ends + between)) {
+            Some(cost) if cost < self.params.jump_cost => (cost, Way::Through),
+            _ => jump,
+        }
     }
 }
 
@@ -150,24 +178,35 @@ impl Decoder {
                 }));
             }
             Some(last) => {
-                let before = last.first as usize..last.first as usize + usize::from(last.count);
-                let straight = distance_mm(last.fix.at, fix.at);
-                let beta = params.beta(fix.ts - last.fix.ts);
-                let epoch = last.fix.epoch.max(fix.epoch);
-                for &candidate in candidates.iter() {
-                    let (mut best, mut back) = (i64::MAX, 0u8);
-                    for (i, state) in (0u8..).zip(&self.states[before.clone()]) {
-                        if state.total >= best {
-                            continue;
+                let before = last.first as usize..first;
+                let pair = Pair::new(network, params, &last.fix, &fix);
+                let fresh = |&candidate| State { candidate, total: i64::MAX, back: 0 };
+                self.states.extend(candidates.iter().map(fresh));
+                let (before, fresh) = self.states.split_at_mut(before.end);
+                for (i, state) in (0u8..).zip(&before[last.first as usize..]) {
+                    let take = |next: &mut State, cost: i64| {
+                        if state.total + cost < next.total {
+                            (next.total, next.back) = (state.total + cost, i);
                         }
-                        let pair = (&state.candidate, &candidate);
-                        let (cost, _) = hop(network, router, params, pair, straight, beta, epoch);
-                        if state.total + cost < best {
-                            (best, back) = (state.total + cost, i);
+                    };
+                    // A state that is dearer than another way to the same candidate is no part of the cheapest.
+                    let mut looked_for = [false; MAX_CANDIDATES + 1];
+                    for (n, next) in fresh.iter_mut().enumerate().filter(|(_, next)| state.total < next.total)
+                    {
+                        match pair.direct(&state.candidate, &next.candidate) {
+                            Some((cost, _)) => take(next, cost),
+                            None => looked_for[n] = true,
                         }
                     }
-                    self.states.push(State { candidate, total: best + candidate.cost, back });
+                    let Some(from) = state.candidate.arc.filter(|_| looked_for.contains(&true)) else {
+                        continue;
+                    };
+                    let reach = router.reach(network, network.head(from), pair.limit(), pair.epoch);
+                    for (_, next) in fresh.iter_mut().enumerate().filter(|(n, _)| looked_for[*n]) {
+                        take(next, pair.through(reach, &state.candidate, &next.candidate).0);
+                    }
                 }
+                fresh.iter_mut().for_each(|next| next.total += next.candidate.cost);
             }
         }
         let begins = last.is_none();
@@ -234,10 +273,11 @@ impl Decoder {
         let (last, frame) = (&self.frames[i - 1], &self.frames[i]);
         let mut known = false;
         if let (false, Some(from), Some(to)) = (frame.begins, a.arc, b.arc) {
-            let straight = distance_mm(last.fix.at, frame.fix.at);
-            let beta = params.beta(frame.fix.ts - last.fix.ts);
-            let epoch = last.fix.epoch.max(frame.fix.epoch);
-            let (_, way) = hop(network, router, params, (&a, &b), straight, beta, epoch);
+            let pair = Pair::new(network, params, &last.fix, &frame.fix);
+            let (limit, epoch) = (pair.limit(), pair.epoch);
+            let (_, way) = pair.direct(&a, &b).unwrap_or_else(|| {
+                pair.through(router.reach(network, network.head(from), limit, epoch), &a, &b)
+            });
             known = !matches!(way, Way::Jump | Way::Off);
             let mut leg = |arc: Arc, from: u32, to: u32| {
                 let leg = Leg { road: network.road_of(arc), backward: arc.backward, from, to };
@@ -254,8 +294,7 @@ impl Decoder {
                     leg(if ahead >= 0 { to } else { from }, a.at_mm, b.at_mm);
                 }
                 Way::Through => {
-                    let longest = straight + params.jump_cost * beta / 1000;
-                    router.way(network, network.head(from), network.tail(to), longest, epoch, arcs);
+                    router.way(network, network.head(from), network.tail(to), limit, epoch, arcs);
                     let ends = |arc: Arc| {
                         let segment = &network.segments[arc.segment as usize];
                         let (low, high) = (segment.start_mm, segment.start_mm + segment.length_mm);

@@ -157,7 +157,7 @@ fn hop(
     let apart = |a: u32, b: u32| (i64::from(a) - i64::from(b)).abs();
     let Some(between) = lengths.get(&network.tail(into)) else { return (params.jump_cost, None) };
     let total = apart(from.at_mm, ends(out).1) + between + apart(ends(into).0, to.at_mm);
-    if cost(total) >= params.jump_cost {
+    if cost(total) >= params.jump_cost || *between > params.way_mm || straight > params.way_mm {
         return (params.jump_cost, None);
     }
     // Back from the end, each time by the first of the arcs that lie on a shortest way.

@@ -23,6 +23,8 @@ pub struct Params {
     pub off_switch_cost: i64,
     /// Cost of a hop that no way explains; such a hop covers nothing.
     pub jump_cost: i64,
+    /// A way between two fixes is looked for up to this length, mm.
+    pub way_mm: i64,
     /// Cost of turning round on the road.
     pub u_turn_cost: i64,
     /// Cost of a direction of travel at right angles to the road; twice this against it.
@@ -53,6 +55,7 @@ impl Default for Params {
             off_cost: 8_000,
             off_switch_cost: 3_000,
             jump_cost: 20_000,
+            way_mm: 2_000_000,
             u_turn_cost: 6_000,
             heading_cost: 3_000,
             heading_from: 30,

@@ -40,13 +40,18 @@ fn unpack(via: u32) -> Arc {
 
 /// What can be reached from a node.
 #[derive(Debug, Default)]
-struct Reach {
+pub(crate) struct Reach {
     radius: i64,
     /// In order of node.
     entries: Vec<Entry>,
 }
 
 impl Reach {
+    /// Length of the shortest way to `node`, mm; may be `None` when longer than the limit that was asked for.
+    pub(crate) fn distance(&self, node: u32) -> Option<i64> {
+        self.get(node).map(|entry| i64::from(entry.distance))
+    }
+
     fn get(&self, node: u32) -> Option<&Entry> {
         let at = self.entries.binary_search_by_key(&node, |entry| entry.node).ok()?;
         self.entries.get(at)
@@ -66,21 +71,6 @@ pub struct Router {
 }
 
 impl Router {
-    /// Length of the shortest way from one node to another at `epoch`, mm; may be `None` when longer than `limit`.
-    pub(crate) fn distance(
-        &mut self,
-        network: &Network,
-        from: u32,
-        to: u32,
-        limit: i64,
-        epoch: Epoch,
-    ) -> Option<i64> {
-        if from == to {
-            return Some(0);
-        }
-        self.reach(network, from, limit, epoch).get(to).map(|entry| i64::from(entry.distance))
-    }
-
     /// The arcs of the shortest way, in order.
     pub(crate) fn way(
         &mut self,
@@ -103,7 +93,8 @@ impl Router {
         out.reverse();
     }
 
-    fn reach(&mut self, network: &Network, from: u32, limit: i64, epoch: Epoch) -> &Reach {
+    /// What can be reached from a node at `epoch` by ways of up to `limit` mm at least.
+    pub(crate) fn reach(&mut self, network: &Network, from: u32, limit: i64, epoch: Epoch) -> &Reach {
         let mut radius = RADIUS_MM;
         while radius < limit {
             radius *= 2;

@@ -104,17 +104,15 @@ impl Track {
 
     /// Takes edits, in any order, of which the later ones count; says which pieces come and go.
     pub fn edit(&mut self, world: &mut World, edits: &[Edit], out: &mut Changes) {
-        let mut edits = edits.to_vec();
-        edits.sort_by_key(Edit::ts);
+        let before = out.len();
         let mut end = self.end(&world.params);
         let appends = edits.iter().all(|edit| {
             let follows = matches!(edit, Edit::Put(fix) if end.is_none_or(|end| fix.ts > end));
             end = Some(edit.ts());
             follows
         });
-        let before = out.len();
         if appends {
-            for edit in &edits {
+            for edit in edits {
                 if let Edit::Put(fix) = edit {
                     self.append(world, *fix, out);
                 }
@@ -123,6 +121,8 @@ impl Track {
                 say(world, decoder, out);
             }
         } else {
+            let mut edits = edits.to_vec();
+            edits.sort_by_key(Edit::ts);
             self.patch(world, &edits, out);
         }
         consolidate(out, before);
@@ -220,11 +220,9 @@ impl Track {
             }
         }
         self.store(&world.params, fix);
-        let (kept, done) = std::mem::take(&mut self.hot).into_iter().partition(|hot| hot.block >= first);
-        self.hot = kept;
-        let done: Vec<Decoder> = done;
-        for mut decoder in done {
-            say(world, &mut decoder, out);
+        while let Some(at) = self.hot.iter().position(|hot| hot.block < first) {
+            let mut done = self.hot.swap_remove(at);
+            say(world, &mut done, out);
         }
         for decoder in &mut self.hot {
             push(world, decoder, fix);
@@ -316,6 +314,11 @@ fn say(world: &mut World, decoder: &mut Decoder, out: &mut Changes) {
 
 /// Takes out what comes and goes, from `from` on.
 fn consolidate(changes: &mut Changes, from: usize) {
+    if let [(a, _), (b, _)] = changes[from..]
+        && a != b
+    {
+        return;
+    }
     let mut fresh = changes.split_off(from);
     fresh.sort_unstable();
     let mut fresh = fresh.into_iter().peekable();

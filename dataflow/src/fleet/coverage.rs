@@ -329,7 +329,9 @@ impl Ticked for Coverage {
             if *count == 0 {
                 road.pieces.remove(&key);
             }
-            self.driven_by.entry(vehicle).or_default().insert(id);
+            if by > 0 {
+                self.driven_by.entry(vehicle).or_default().insert(id);
+            }
             dirty.entry(id).or_default().days.extend(self.shifts.at(piece.from_ts));
         }
         // A shift that is heard for the first time, or no longer, brings out or takes back what was planned for it.

@@ -6,7 +6,9 @@
 //!
 //! **State.** The shifts in force, and one counter per slot of [`SLOT_MS`] with fixes.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use model::reference::shift::ShiftRef;
 use model::{Sym, Tick, Typed};
@@ -53,8 +55,22 @@ impl CityTime {
     }
 }
 
-/// A date as the views write it.
-pub fn iso_date(date: i32) -> String {
+/// A date as the views write it. The last one is kept: rows of a tick are mostly of one date.
+pub fn iso_date(date: i32) -> Arc<str> {
+    thread_local! {
+        static LAST: RefCell<Option<(i32, Arc<str>)>> = const { RefCell::new(None) };
+    }
+    LAST.with_borrow_mut(|last| match last {
+        Some((of, text)) if *of == date => Arc::clone(text),
+        _ => {
+            let text: Arc<str> = written(date).into();
+            *last = Some((date, Arc::clone(&text)));
+            text
+        }
+    })
+}
+
+fn written(date: i32) -> String {
     // Days since 0000-03-01, in eras of 400 years (Hinnant, "chrono-compatible low-level date algorithms").
     let z = i64::from(date) + 719_468;
     let (era, day_of_era) = (z.div_euclid(146_097), z.rem_euclid(146_097));
@@ -203,7 +219,7 @@ mod tests {
         for (days, text) in
             [(0, "1970-01-01"), (20_770, "2026-11-13"), (19_782, "2024-02-29"), (-1, "1969-12-31")]
         {
-            assert_eq!(iso_date(days), text);
+            assert_eq!(&*iso_date(days), text);
         }
     }
 

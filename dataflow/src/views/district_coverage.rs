@@ -92,7 +92,7 @@ impl ViewRow for AreaRow {
             Area::City => Value::Literal("city"),
         });
         out.push(Value::Name(self.shift_day.0));
-        out.push(Value::Text(iso_date(self.shift_day.1).into()));
+        out.push(Value::Text(iso_date(self.shift_day.1)));
         out.push(Value::Float(metres(self.planned_mm)));
         out.push(Value::Float(metres(self.swept_mm)));
         out.push(share(ratio(self.swept_mm, self.planned_mm)));

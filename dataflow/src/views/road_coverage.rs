@@ -78,7 +78,7 @@ impl ViewRow for RoadRow {
     fn values(&self, out: &mut Vec<Value>) {
         out.push(Value::Name(self.road));
         out.push(Value::Name(self.shift_day.0));
-        out.push(Value::Text(iso_date(self.shift_day.1).into()));
+        out.push(Value::Text(iso_date(self.shift_day.1)));
         out.push(Value::name_or_null(self.district));
         out.push(Value::name_or_null(self.grade));
         out.push(Value::Float(metres(self.length_mm)));
