@@ -13,7 +13,6 @@ import { TrendStrip } from './TrendStrip';
 
 export function CommandScreen() {
   const screen = createScreen();
-  screen.setLang(screen.lang());
   const back = (event: KeyboardEvent) => {
     if (event.key === 'Escape') screen.setScope(null);
   };
