@@ -8,6 +8,8 @@ import { Headline, Tiles } from './Numbers';
 import { MapPanel } from './MapPanel';
 import { Ranking } from './Ranking';
 import { createScreen } from './state';
+import '../shared/base.css';
+import './command.css';
 import { TownPanel } from './TownPanel';
 import { TrendStrip } from './TrendStrip';
 

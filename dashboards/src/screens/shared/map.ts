@@ -160,6 +160,10 @@ export class GeoMap {
     this.events.moved();
   }
 
+  centre(at: [number, number], zoom: number): void {
+    if (this.ready) this.map.easeTo({ center: at, zoom: Math.max(this.map.getZoom(), zoom), duration: 400 });
+  }
+
   zoomBy(steps: number): void {
     this.map.zoomTo(this.map.getZoom() + steps, { duration: 200 });
   }
