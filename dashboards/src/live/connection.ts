@@ -197,11 +197,12 @@ export class Connection {
   /** Sends one subscription, from where its rows stand if it has any. */
   private ask({ id, view, where, columns }: Subscription): void {
     const table = this.store?.table(id);
-    if (!table) return;
+    if (!this.store || !table) return;
     this.unanswered.add(id);
-    const since = this.resumable && table.version > 0 ? (this.store?.tick ?? null) : null;
+    const since = this.resumable && table.version > 0 ? this.store.tick : null;
     const message = {
-      type: 'subscribe', id, view, ...(where && { where }), ...(columns && { columns }), ...(since !== null && { since }),
+      type: 'subscribe', id, view, ...(where && { where }), ...(columns && { columns: this.store.known(view, columns) }),
+      ...(since !== null && { since }),
     };
     this.socket?.send(JSON.stringify(message));
   }

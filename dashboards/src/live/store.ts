@@ -59,6 +59,12 @@ export class Store {
     return this.specs.some((spec) => spec.name === view);
   }
 
+  /** Of these columns, those that a view of the engine has. */
+  known(view: string, columns: readonly string[]): string[] {
+    const spec = this.specs.find((candidate) => candidate.name === view);
+    return columns.filter((name) => spec?.columns.some((column) => column.name === name));
+  }
+
   /** Room for the rows of one more subscription. A view that this engine does not have gets none: its panel says so. */
   add({ id, view }: Subscription): void {
     const spec = this.specs.find((candidate) => candidate.name === view);

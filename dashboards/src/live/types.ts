@@ -92,6 +92,7 @@ export interface Subscription {
   id: string;
   view: string;
   where?: Record<string, string>;
+  /** Columns wanted; those that the engine does not have are not asked for. */
   columns?: string[];
 }
 
@@ -189,7 +190,7 @@ export interface TrackRow extends Row {
   working: boolean | null;
 }
 
-/** Weights as in the scheme; scores 0..100. */
+/** `weight` is a share of the total; scores 0..100. */
 export interface IndicatorRow extends Row {
   scheme: string;
   district: string;
@@ -224,8 +225,8 @@ export interface ParkRadiusRow extends Row {
   walking_share: number | null;
 }
 
-/** Distances in m; null when no park can be reached. */
+/** A residence and its way to a park; a row for each scheme of radii. */
 export interface ResidenceAccessRow extends Row {
-  residence: string;
+  /** At least half of it lies within the radius of a park. */
   covered: boolean;
 }
