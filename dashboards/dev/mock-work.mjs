@@ -13,9 +13,9 @@ export const WORK = [
   ['tracks', 2, 'vehicle_id ts lon lat speed heading working'],
   ['scores', 3, 'scheme district period score grade rank completeness provisional'],
   ['indicators', 4, 'scheme district indicator period value score weight numerator denominator provisional'],
-  ['park_radius', 1, 'district residential_area covered_area share population covered_population walking_share'],
+  ['park_radius', 2, 'district scheme residential_area covered_area share population covered_population walking_share threshold'],
   ['parks', 1, 'park district class status area radius'],
-  ['residence_access', 1, 'residence district population covered park straight_distance walking_distance'],
+  ['residence_access', 2, 'residence_id scheme district population covered uncovered_population straight_m walking_m'],
 ];
 
 /** Puts the first rows; returns what each tick changes. */
@@ -44,7 +44,7 @@ export function work({ put, reference, units, streets, vehicles, start }) {
       if (to <= 0) sweep(row, random() < 0.1 ? 0 : 0.6 + random() * 0.5, start + to * HOUR, true);
       else if (from < 0) sweep(row, max(0, random() * 1.4 - 0.3), start, random() < 0.3);
       roads.push(row);
-      put('road_coverage', row);
+      put('road_coverage', { ...row });
     }
   }
   function sweep(row, share, ts, late) {
@@ -131,7 +131,8 @@ function scores({ put, reference, units, start }) {
 }
 
 function parks({ put, reference, units }) {
-  const city = { district: 'city', residential_area: 0, covered_area: 0, share: null, population: 0, covered_population: 0, walking_share: 0.61 };
+  reference('radius_scheme', 'garden-city', { text: { zh: '园林城市', en: 'Garden city' } });
+  const city = { district: 'city', scheme: 'garden-city', threshold: 0.7, residential_area: 0, covered_area: 0, share: null, population: 0, covered_population: 0, walking_share: 0.61 };
   for (const unit of units) {
     const [x, y] = unit.seat;
     const square = (cx, cy, r) => ({ type: 'Polygon', coordinates: [[[cx - r, cy - r], [cx + r, cy - r], [cx + r, cy + r], [cx - r, cy + r], [cx - r, cy - r]]] });
@@ -140,13 +141,13 @@ function parks({ put, reference, units }) {
       reference('park', `park-${unit.adcode}-${i}`, { name: `${unit.name}公园${i + 1}`, district: unit.adcode, class: 'G11', status: 'open', area_m2: 40_000, geometry: square(...at, 0.0015), entrances: [at] });
       put('parks', { park: `park-${unit.adcode}-${i}`, district: unit.adcode, class: 'G11', status: 'open', area: 40_000, radius: 500 });
     }
-    const sum = { district: unit.adcode, residential_area: 0, covered_area: 0, share: null, population: 0, covered_population: 0, walking_share: 0.5 + random() * 0.4 };
+    const sum = { district: unit.adcode, scheme: 'garden-city', threshold: 0.7, residential_area: 0, covered_area: 0, share: null, population: 0, covered_population: 0, walking_share: 0.5 + random() * 0.4 };
     for (let i = 0; i < 30; i++) {
       const id = `home-${unit.adcode}-${i}`;
       const population = 200 + floor(random() * 4000);
       reference('residence', id, { name: `${unit.name}小区${i + 1}`, district: unit.adcode, population, area_m2: 30_000, geometry: square(x + (random() - 0.5) * 0.06, y + (random() - 0.5) * 0.05, 0.0008) });
       const covered = random() < 0.7;
-      put('residence_access', { residence: id, district: unit.adcode, population, covered, park: `park-${unit.adcode}-${i % 4}`, straight_distance: covered ? 100 + random() * 390 : 510 + random() * 900, walking_distance: 200 + random() * 1500 });
+      put('residence_access', { residence_id: id, scheme: 'garden-city', district: unit.adcode, population, covered, uncovered_population: covered ? 0 : population, straight_m: covered ? 100 + random() * 390 : 510 + random() * 900, walking_m: 200 + random() * 1500 });
       sum.residential_area += 30_000;
       sum.population += population;
       if (covered) (sum.covered_area += 30_000, sum.covered_population += population);

@@ -1,6 +1,6 @@
 // The dispatch screen: what has been swept, what was missed, who is near. One frame, shown whole; dim when disconnected.
 
-import { For, Show, createEffect, onCleanup } from 'solid-js';
+import { For, Show, createEffect, createMemo, onCleanup } from 'solid-js';
 import { minute } from '../../model/time';
 import { townsOf } from '../command/draw';
 import { Frozen, TopBar } from '../shared/TopBar';
@@ -17,6 +17,10 @@ export function DispatchScreen() {
   const dispatch = createDispatch();
   const { t, frame, health, now, vehicle, setVehicle, road, setRoad, district, setDistrict, day, setShiftKey, shiftName, districtName } = dispatch;
   const list = createVehicleList(dispatch);
+  const events = createMemo(() => {
+    const own = new Set(list.inScope().map((row) => row.vehicle_id));
+    return frame()?.events?.filter((event) => own.has(event.vehicle_id)) ?? null;
+  });
   let searchBox: HTMLInputElement | undefined;
 
   const key = (event: KeyboardEvent) => {
@@ -75,7 +79,7 @@ export function DispatchScreen() {
         <div class="middle">
           <RoadMap dispatch={dispatch} />
           <section class="card bottom">
-            <Show when={vehicle() !== null} fallback={<div class="overall"><Fleets dispatch={dispatch} /><Events dispatch={dispatch} events={frame()?.events ?? null} named /></div>}>
+            <Show when={vehicle() !== null} fallback={<div class="overall"><Fleets dispatch={dispatch} /><Events dispatch={dispatch} events={events()} named /></div>}>
               <Journey dispatch={dispatch} />
             </Show>
           </section>
