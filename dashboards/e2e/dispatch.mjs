@@ -108,6 +108,8 @@ try {
   await page.keyboard.press('k');
   assert.notEqual(further, down, 'J moves on');
   assert.equal(await chosen(), down, 'K moves back');
+  await page.keyboard.press('Escape');
+  await page.getByTestId('fleets').waitFor();
   say('the map moves, J, K and Esc work');
   const last = await figures(page);
   say(`${last.n} figures agree at tick ${last.tick}`);
