@@ -124,10 +124,10 @@ export interface Move {
   points: number;
 }
 
-/** Points below this are not drawn as a step of their own. */
+/** What no indicator accounts for is a step of its own only above this; below it is rounding. */
 const NEGLIGIBLE = 0.005;
 
-/** What moved a score from one period to the next, by indicator. The moves add up to the change exactly. */
+/** What moved a score from one period to the next, by indicator. The moves add up to the change, but for rounding. */
 export function waterfall(then: readonly Part[], now: readonly Part[], change: number): Move[] {
   const old = new Map(then.map((part) => [part.indicator, part.points]));
   const moves: Move[] = now.map((part) => ({ indicator: part.indicator, points: part.points - (old.get(part.indicator) ?? 0) }));

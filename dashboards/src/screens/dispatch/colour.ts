@@ -4,7 +4,7 @@ import type { RoadState } from '../../live/types';
 import type { Palette } from '../command/draw';
 
 export const ROAD: Record<RoadState | 'none', string> = {
-  done: '#2b7a9b', too_few: '#c98a00', missed: '#d1402b', not_due: '#b9c4d2', none: '#d9dfe6',
+  done: '#2b7a9b', too_few: '#c98a00', missed: '#d1402b', not_due: '#b9c4d2', none: '#d0d7df',
 };
 export const TRACK = '#5b2a86';
 
