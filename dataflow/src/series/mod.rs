@@ -15,6 +15,7 @@
 pub mod behind;
 pub mod compound;
 pub mod episodes;
+mod judging;
 pub mod moments;
 #[cfg(test)]
 pub(crate) mod oracle;
@@ -45,6 +46,7 @@ use crate::views::sensors::{SensorRow, SensorState};
 use behind::Behind;
 use compound::{Passing, SiteChange};
 use episodes::Episode;
+use judging::Judging;
 use moments::CityTime;
 use panes::{Group, PaneChange, Panes};
 use rules::{Covering, Rules};
@@ -483,73 +485,6 @@ fn earliest(a: Option<i64>, b: Option<i64>) -> Option<i64> {
     match (a, b) {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
-    }
-}
-
-/// Which sensor is judged, and when.
-struct Judging<'a> {
-    id: Sym,
-    metric: Sym,
-    known: Option<&'a SensorRef>,
-    city: CityTime,
-    names: &'a Names,
-    now: i64,
-    /// Episodes that ended before this are forgotten.
-    forget: Option<i64>,
-    horizon: Option<i64>,
-}
-
-impl Judging<'_> {
-    /// Judges one series, in which readings in `span` changed: the worst severity that lasts, and when time alone will
-    /// change something.
-    fn series(
-        &self,
-        series: &mut Series,
-        covering: &Covering,
-        span: Option<Span>,
-        out: &mut Vec<Delta<Episode>>,
-    ) -> (Option<model::reference::Severity>, Option<i64>) {
-        let (points, mut worst, mut wake) = (&series.points, None, None);
-        let changed = || {
-            let span = span.unwrap_or(Span { from: 0, until: -1, in_order: true });
-            let run =
-                points.from(points.first_from(span.from)).take_while(move |point| point.ts() <= span.until);
-            run.filter_map(Point::counted)
-        };
-        // The common case: nothing to remember, and nothing that any rule could mind.
-        let quiet = changed().all(|value| covering.is_quiet(value));
-        if series.verdicts.is_empty() && covering.is_plain() && quiet {
-            return (None, None);
-        }
-        for rule in covering.rules() {
-            let minds = |value| rule.levels.first().is_some_and(|level| level.limit.raises(value));
-            if !series.verdicts.contains_key(&rule.id) && !rule.derives() && (quiet || !changed().any(minds))
-            {
-                continue;
-            }
-            let site = &BTreeMap::new();
-            let source = Source {
-                rule,
-                points,
-                site,
-                sensor: self.id,
-                reference: self.known,
-                city: self.city,
-                names: self.names,
-            };
-            let context = episodes::Context::new(rule.id, &rule.rule, self.id, self.metric, self.known);
-            let verdict = series.verdicts.entry(rule.id).or_default();
-            verdict.update(&source, &context, span, self.now, out);
-            wake = earliest(wake, verdict.due(&source));
-            if rule.rule.shadow_of == Sym::EMPTY {
-                worst = worst.max(verdict.lasting(rule));
-            }
-            verdict.prune(rule, self.forget, self.horizon);
-            if !rule.derives() && verdict.is_blank() {
-                series.verdicts.remove(&rule.id);
-            }
-        }
-        (worst, wake)
     }
 }
 
