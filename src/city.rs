@@ -23,7 +23,8 @@ use parking_lot::Mutex;
 use sinks::clickhouse::read::Reader;
 use sinks::clickhouse::{ClickHouseConfig, ClickHouseSink, Handle};
 use sinks::embedded::{EmbeddedConfig, Server};
-use sinks::topics::{Rejected, RejectedSink, Topics};
+use sinks::topics::{AlertSink, Alerts, CaseWriter, Rejected, RejectedSink, Topics};
+use sinks::webhook::{Webhook, WebhookConfig};
 
 use crate::config::{ClickHouseMode, Config, LogKind};
 
@@ -190,6 +191,8 @@ impl City {
         let clickhouse = start_clickhouse(config, &names)?;
         *state.clickhouse.lock() = clickhouse.as_ref().map(|stored| Arc::clone(&stored.sink));
         let rejected = open_rejected(&live_config, &log)?;
+        let alerts = open_alerts(&live_config, &log)?;
+        let webhook = start_webhook(config, &live_config, &log, &names)?;
         let secret = Secret::load_or_create(&secret_path(config))?;
         let writer: Arc<dyn StreamWriter> =
             Arc::new(Writer { log: Arc::clone(&log), config: live_config.clone() });
@@ -206,6 +209,8 @@ impl City {
             api: Arc::clone(&api),
             clickhouse: clickhouse.as_ref().map(|stored| Arc::clone(&stored.sink)),
             rejected,
+            alerts,
+            webhook,
             names: Arc::clone(&names),
             state: Arc::clone(&state),
         };
@@ -273,6 +278,8 @@ struct Hub {
     api: Arc<Api>,
     clickhouse: Option<Arc<Handle>>,
     rejected: RejectedSink<LogTopics>,
+    alerts: AlertSink<LogTopics, Cases>,
+    webhook: Option<Webhook>,
     names: Arc<Names>,
     state: Arc<State>,
 }
@@ -286,6 +293,9 @@ impl Hub {
             // The dataflow must not wait for us while the process ends.
             frames.iter().for_each(drop);
         }
+        if let Some(webhook) = self.webhook.take() {
+            webhook.stop();
+        }
         ended
     }
 
@@ -293,6 +303,10 @@ impl Hub {
         self.api.publish(&frame)?;
         self.state.published.store(frame.tick, Ordering::Relaxed);
         self.rejected.write(&frame, &self.names)?;
+        self.alerts.write(&frame, &self.names)?;
+        if let Some(webhook) = &self.webhook {
+            webhook.send(Arc::clone(&frame))?;
+        }
         match &self.clickhouse {
             Some(sink) => sink.send(frame),
             None => Ok(()),
@@ -474,4 +488,41 @@ impl sinks::topics::TopicWriter for LogTopics {
 fn open_rejected(config: &LiveConfig, log: &Arc<dyn Log>) -> Result<RejectedSink<LogTopics>> {
     let topics = LogTopics::open(Arc::clone(log), &config.rejected_topic())?;
     Topics::open(Rejected::new(&config.prefix, &dataflow::specs())?, topics)
+}
+
+/// Opens the sink of alerts.
+fn open_alerts(config: &LiveConfig, log: &Arc<dyn Log>) -> Result<AlertSink<LogTopics, Cases>> {
+    let topics = LogTopics::open(Arc::clone(log), &config.alerts_topic())?;
+    let cases = Cases { log: Arc::clone(log), topic: config.topic(StreamId::Cases) };
+    AlertSink::open(Alerts::new(&config.prefix, &dataflow::specs())?, topics, cases)
+}
+
+/// Starts the webhook, if one is configured.
+fn start_webhook(
+    config: &Config,
+    live: &LiveConfig,
+    log: &Arc<dyn Log>,
+    names: &Arc<Names>,
+) -> Result<Option<Webhook>> {
+    let settings = &config.webhook;
+    if settings.url.is_empty() {
+        return Ok(None);
+    }
+    let topic = live.webhook_topic();
+    let topics = LogTopics::open(Arc::clone(log), &topic)?;
+    let webhook = WebhookConfig { url: settings.url.clone(), secret: settings.secret.clone(), topic };
+    Webhook::start(webhook, &dataflow::specs(), Arc::clone(names), topics).map(Some)
+}
+
+/// Where alerts open cases.
+struct Cases {
+    log: Arc<dyn Log>,
+    topic: String,
+}
+
+impl CaseWriter for Cases {
+    fn append(&mut self, records: Vec<sinks::topics::Record>) -> Result<()> {
+        let records = records.into_iter().map(|(key, value)| NewRecord { key, value: Some(value) }).collect();
+        self.log.append(&self.topic, records).map(|_| ())
+    }
 }

@@ -25,8 +25,20 @@ pub struct Config {
     pub clickhouse: ClickHouse,
     /// The API and the screens.
     pub api: Api,
+    /// Who is told of incidents.
+    pub webhook: Webhook,
     /// The simulated city (`simulate` and `demo`).
     pub simulate: Simulate,
+}
+
+/// Who is told of incidents.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Webhook {
+    /// Address that incidents are posted to; empty = nobody is told.
+    pub url: String,
+    /// The secret that signs them, shared with the receiver.
+    pub secret: String,
 }
 
 /// Where things are kept.
@@ -333,6 +345,9 @@ impl Config {
                 self.clickhouse.grid_ms.to_string(),
                 "a multiple of engine.tick_ms",
             );
+        }
+        if !self.webhook.url.is_empty() && self.webhook.secret.is_empty() {
+            return wrong("webhook.secret", "\"\"".into(), "a secret shared with the receiver");
         }
         if self.log.partitions == 0 {
             return wrong("log.partitions", "0".into(), "at least 1");

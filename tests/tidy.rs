@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 const CRATES: &[(&str, &[&str], &[&str])] = &[
     ("model", &[], &[]),
     ("matching", &[], &[]),
-    ("ingest", &["model"], &["rdkafka", "fjall"]),
-    ("dataflow", &["matching", "model", "tracks"], &["timely", "differential-dataflow"]),
+    ("formula", &[], &["cel"]),
+    ("ingest", &["model", "formula"], &["rdkafka", "fjall"]),
+    ("dataflow", &["formula", "matching", "model", "tracks"], &["timely", "differential-dataflow"]),
     ("sinks", &["model"], &["clickhouse", "libloading"]),
     ("api", &["model"], &["axum", "utoipa", "tower-http"]),
     ("simulate", &["model"], &[]),

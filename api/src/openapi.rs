@@ -102,6 +102,8 @@ pub(crate) struct RejectedLine {
 #[allow(dead_code, reason = "describes an answer that is written by hand")]
 pub(crate) struct Acted {
     visible_at: Option<u64>,
+    /// By which the action can be undone.
+    action_id: String,
 }
 
 /// Adds the schemas `row_<view>` and `rows_<view>` of every view, and how tokens are sent.

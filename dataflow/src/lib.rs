@@ -11,6 +11,7 @@ pub mod calendar;
 pub mod engine;
 pub mod fleet;
 pub mod journeys;
+pub mod life;
 pub mod operators;
 pub mod series;
 pub mod settings;

@@ -5,12 +5,17 @@
 //! which is what the `reference` view publishes.
 
 pub mod fence;
+pub mod maintenance;
 pub mod road;
+pub mod rule;
 pub mod shift;
 
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+
+pub use maintenance::MaintenanceRef;
+pub use rule::{FormulaRef, Level, Limit, RuleRef, Selector, Severity, Signal};
 
 use crate::names::Sym;
 use crate::rows::LogPos;
@@ -77,6 +82,8 @@ kinds! {
     CaseClass = "case_class",
     /// An alert rule.
     Rule = "rule",
+    /// A time in which alerts of a place are expected.
+    Maintenance = "maintenance",
     /// An indicator.
     Indicator = "indicator",
     /// A score scheme.
@@ -115,7 +122,9 @@ pub enum Typed {
     /// `vehicle`.
     Vehicle(VehicleRef),
     /// `rule`.
-    Rule(RuleRef),
+    Rule(Box<RuleRef>),
+    /// `maintenance`.
+    Maintenance(MaintenanceRef),
     /// `calendar`.
     Calendar(CalendarRef),
     /// `road`.
@@ -129,7 +138,7 @@ pub enum Typed {
 }
 
 /// `sensor`: what it measures, where, and how often it must be heard.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SensorRef {
     /// `sensor_kind`; empty when not said.
     pub kind: Sym,
@@ -137,6 +146,12 @@ pub struct SensorRef {
     pub district: Sym,
     /// `heartbeat_s`: it reports at least this often, seconds; `None` = never judged offline.
     pub heartbeat_s: Option<f64>,
+    /// `site`: the place it shares with other sensors; empty when not said.
+    pub site: Sym,
+    /// `gateway`: through which it reports; empty when not said.
+    pub gateway: Sym,
+    /// `tags`, ascending by symbol.
+    pub tags: Vec<Sym>,
 }
 
 /// `vehicle`: whose it is.
@@ -154,72 +169,6 @@ pub struct VehicleRef {
     pub working_speed: Option<[f64; 2]>,
     /// `speed_limit`: its own, km/h.
     pub speed_limit_kmh: Option<f64>,
-}
-
-/// `rule`: when an alert is raised and cleared. The record is documented in `docs/rules.md`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RuleRef {
-    /// Selector: only this metric; empty = any (offline rules watch the sensor, not a metric).
-    pub metric: Sym,
-    /// Selector: only this sensor kind; empty = any.
-    pub sensor_kind: Sym,
-    /// Selector: only this district; empty = any.
-    pub district: Sym,
-    /// `notice`, `warning` or `severe`.
-    pub severity: Severity,
-    /// The condition.
-    pub condition: Condition,
-    /// The condition must hold this long before the alert is raised, ms.
-    pub hold_ms: i64,
-    /// Switched off without being deleted.
-    pub enabled: bool,
-}
-
-/// How bad it is. A sensor shows `alarm` under a severe alert and `warning` under a warning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// 提示.
-    Notice,
-    /// 一般.
-    Warning,
-    /// 严重.
-    Severe,
-}
-
-impl Severity {
-    /// The name in records and views.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Notice => "notice",
-            Self::Warning => "warning",
-            Self::Severe => "severe",
-        }
-    }
-}
-
-/// The condition of a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Condition {
-    /// True from a value ≥ `raise`; once raised, until a value < `clear` (≤ `raise`).
-    Above {
-        /// Raise at or above.
-        raise: f64,
-        /// Clear below.
-        clear: f64,
-    },
-    /// True from a value ≤ `raise`; once raised, until a value > `clear` (≥ `raise`).
-    Below {
-        /// Raise at or below.
-        raise: f64,
-        /// Clear above.
-        clear: f64,
-    },
-    /// The sensor has not been heard for more than `heartbeats` × its heartbeat.
-    Offline {
-        /// How many heartbeats may be missed.
-        heartbeats: f64,
-    },
 }
 
 /// `calendar`: one day. Days without a record are working days from Monday to Friday.

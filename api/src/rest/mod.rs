@@ -8,6 +8,7 @@ mod health;
 mod history;
 mod records;
 mod screens;
+mod shadow;
 mod track;
 mod views;
 
@@ -45,6 +46,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .routes(routes!(history::read_history))
         .routes(routes!(records::append))
         .routes(routes!(records::act))
+        .routes(routes!(shadow::shadow))
         .routes(routes!(live::connect))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))

@@ -189,7 +189,7 @@ async fn an_action_is_a_record_and_is_answered_when_it_shows() {
         ids.push(record["action_id"].clone());
         world.put("another", "610602", Some(n as i64));
         world.put("a/1", "610602", Some(2 + n as i64));
-        assert_eq!(answer.await.unwrap(), json!({ "visible_at": world.upper - 1 }));
+        assert_eq!(answer.await.unwrap(), json!({ "visible_at": world.upper - 1, "action_id": ids[n] }));
     }
     assert_ne!(ids[0], ids[1]);
     let wrong = request.try_clone().unwrap().body(r#"{"raeson":"x"}"#).send().await.unwrap();

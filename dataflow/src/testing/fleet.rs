@@ -6,7 +6,7 @@ use std::sync::Arc;
 use model::reference::VehicleRef;
 use model::reference::road::{PlanRef, RoadRef};
 use model::reference::shift::ShiftRef;
-use model::{Fix, Kind, LogPos, Names, RefBody, RefRecord, Row, StreamId, Sym, Tick, TickLength, Typed};
+use model::{Fix, Kind, LogPos, RefBody, RefRecord, Row, StreamId, Sym, Tick, TickLength, Typed};
 use proptest::prelude::*;
 
 use super::{History, START, TICKS, check_views};
@@ -213,7 +213,7 @@ impl Builder {
 /// Roads, shifts and vehicles are there from the beginning, mostly; then come the events, each at its tick.
 fn history(mut events: Vec<(u8, Event)>, settings: Settings) -> History {
     events.sort_by_key(|(tick, _)| *tick);
-    let history = History { rows: Vec::new(), names: Arc::new(Names::new()), settings };
+    let history = History::new(settings);
     let last = history.last();
     let mut builder = Builder { history, offset: 0 };
     for road in 0..4 {

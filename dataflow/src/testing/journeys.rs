@@ -145,7 +145,7 @@ fn history(mut events: Vec<(u8, Event)>, settings: Settings) -> History {
         (tick, row(&names, n, tick, &event))
     };
     let rows = (0u64..).zip(events).map(row).collect();
-    History { rows, names, settings }
+    History { rows, names, ..History::new(settings) }
 }
 
 /// Settings with short spans.

@@ -10,12 +10,14 @@ pub mod cases;
 pub mod district_coverage;
 pub mod fence_events;
 pub mod gps_quality;
+pub mod incidents;
 pub mod late_ledger;
 pub mod reference;
 pub mod rejects;
 pub mod road_coverage;
 pub mod sensor_windows;
 pub mod sensors;
+pub mod shadow_alerts;
 pub mod stops;
 pub mod stream_health;
 pub mod tracks;
@@ -35,7 +37,7 @@ use crate::Settings;
 use crate::operators::delta::Delta;
 use crate::operators::publish::{Outbox, ViewRow, publish};
 use crate::operators::ticked::{Inbox, Tagged};
-use crate::{fleet, journeys, series};
+use crate::{fleet, journeys, life, series};
 use reference::CurrentRow;
 
 /// A view: what it is to others, and how it is rendered.
@@ -53,6 +55,8 @@ pub struct View {
 pub const VIEWS: &[View] = &[
     sensors::VIEW,
     alerts::VIEW,
+    shadow_alerts::VIEW,
+    incidents::VIEW,
     sensor_windows::VIEW,
     vehicles::VIEW,
     road_coverage::VIEW,
@@ -127,8 +131,8 @@ pub struct Context<'scope> {
     pub current: Tagged<'scope, Delta<CurrentRow>>,
     /// Latest reading of each series.
     pub sensors: Tagged<'scope, Delta<sensors::SensorRow>>,
-    /// Episodes of all rules.
-    pub episodes: Tagged<'scope, Delta<series::episodes::Episode>>,
+    /// Alerts of all rules, shadows included.
+    pub alerts: Tagged<'scope, Delta<alerts::AlertRow>>,
     /// Panes of the sliding windows, one share per worker.
     pub panes: Tagged<'scope, series::panes::PaneChange>,
     /// Latest fix of each vehicle.
@@ -147,8 +151,6 @@ pub struct Context<'scope> {
     pub cases: Tagged<'scope, Delta<cases::CaseRow>>,
     /// Replaced records of all streams.
     pub replaced: Tagged<'scope, Replaced>,
-    /// Operators' actions.
-    pub actions: Tagged<'scope, Row>,
     /// Refused rows.
     pub refused: Tagged<'scope, Row>,
     /// What each tick bound.
@@ -176,8 +178,11 @@ impl<'scope> Context<'scope> {
         let rules = of(&[Kind::Rule]).broadcast();
         let calendar = of(&[Kind::Calendar]).broadcast();
 
-        let series::Said { sensors, episodes, panes, replaced: replaced_readings } =
-            series::operate(inputs.readings, of(&[Kind::Sensor]).concat(rules), &settings, worker);
+        let known = of(&[Kind::Sensor]).concat(rules.clone());
+        let series::Said { sensors, episodes, sites, panes, replaced: replaced_readings } =
+            series::operate(inputs.readings, known, inputs.bound.clone(), &settings, names, worker);
+        let compounds = series::compound::operate(sites, rules, &settings, names);
+        let alerts = life::operate(episodes.concat(compounds), inputs.actions, &settings, names);
         let vehicles::Said { vehicles, jumps, replaced: replaced_fixes, track } =
             vehicles::operate(inputs.fixes, of(&[Kind::Vehicle]), &settings, names);
         let fleet::Said { on_road, road_coverage, district_coverage } =
@@ -198,7 +203,7 @@ impl<'scope> Context<'scope> {
             names: Arc::clone(names),
             current,
             sensors,
-            episodes,
+            alerts,
             panes,
             vehicles,
             track,
@@ -208,7 +213,6 @@ impl<'scope> Context<'scope> {
             jumps,
             cases,
             replaced,
-            actions: inputs.actions,
             refused: inputs.refused,
             bound: inputs.bound,
             outbox: Rc::clone(outbox),
