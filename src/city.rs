@@ -183,13 +183,13 @@ impl City {
     pub fn start(config: &Config) -> Result<City> {
         let log = open_log(config)?;
         let names = Arc::new(Names::new());
-        let specs = dataflow::specs();
+        let specs = dataflow::specs_of(&config.dataflow())?;
         let state = Arc::new(State::default());
         let live_config = live_config(config);
         live_config.ensure_topics(&*log)?;
         let clickhouse = start_clickhouse(config, &names)?;
         *state.clickhouse.lock() = clickhouse.as_ref().map(|stored| Arc::clone(&stored.sink));
-        let rejected = open_rejected(&live_config, &log)?;
+        let rejected = open_rejected(&live_config, &specs, &log)?;
         let secret = Secret::load_or_create(&secret_path(config))?;
         let writer: Arc<dyn StreamWriter> =
             Arc::new(Writer { log: Arc::clone(&log), config: live_config.clone() });
@@ -347,7 +347,11 @@ fn start_clickhouse(config: &Config, names: &Arc<Names>) -> Result<Option<ClickH
         }
     };
     let reader = Reader::new(&sink)?;
-    let handle = Arc::new(ClickHouseSink::start(sink.clone(), dataflow::specs(), Arc::clone(names))?);
+    let handle = Arc::new(ClickHouseSink::start(
+        sink.clone(),
+        dataflow::specs_of(&config.dataflow())?,
+        Arc::clone(names),
+    )?);
     let past = Past { sink: Arc::clone(&handle), reader, config: sink };
     Ok(Some(ClickHouse { sink: handle, past: Arc::new(past), embedded }))
 }
@@ -471,7 +475,11 @@ impl sinks::topics::TopicWriter for LogTopics {
 }
 
 /// Opens the sink of rejected records.
-fn open_rejected(config: &LiveConfig, log: &Arc<dyn Log>) -> Result<RejectedSink<LogTopics>> {
+fn open_rejected(
+    config: &LiveConfig,
+    specs: &[model::ViewSpec],
+    log: &Arc<dyn Log>,
+) -> Result<RejectedSink<LogTopics>> {
     let topics = LogTopics::open(Arc::clone(log), &config.rejected_topic())?;
-    Topics::open(Rejected::new(&config.prefix, &dataflow::specs())?, topics)
+    Topics::open(Rejected::new(&config.prefix, specs)?, topics)
 }

@@ -11,7 +11,9 @@ pub mod calendar;
 pub mod engine;
 pub mod fleet;
 pub mod journeys;
+pub mod nearest;
 pub mod operators;
+pub mod selection;
 pub mod series;
 pub mod settings;
 pub mod views;
@@ -20,6 +22,7 @@ pub mod views;
 mod testing;
 
 pub use engine::Engine;
+pub use selection::specs_of;
 pub use settings::Settings;
 pub use tracks::Params as JourneyParams;
 pub use views::specs;
