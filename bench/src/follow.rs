@@ -139,7 +139,7 @@ mod tests {
     #[test]
     fn the_greatest_probe_of_a_message_is_found() {
         let rows =
-            r#"[{"kind":"probe","max":1003.0},{"kind":"probe","max":1007.0},{"kind":"pm25","max":90.0}]"#;
+            r#"[{"kind":"probe","max":1003.0},{"kind":"probe","max":1007.0},{"kind":"dust","max":90.0}]"#;
         let update = |id: &str, rows: &str| {
             format!(r#"{{"type":"update","id":"{id}","lower":1,"upper":2,"upserts":{rows},"deletes":[]}}"#)
         };
@@ -149,7 +149,7 @@ mod tests {
             greatest_probe(&format!(r#"{{"type":"snapshot","id":"sensor_windows","rows":{rows}}}"#)),
             Some(7)
         );
-        let moved = r#"[{"kind":"pm25","district":"probe-12","max":3.0},{"kind":"pm25","district":"610601","max":3.0}]"#;
+        let moved = r#"[{"kind":"dust","district":"probe-12","max":3.0},{"kind":"dust","district":"610601","max":3.0}]"#;
         assert_eq!(greatest_probe(&update("sensor_windows", moved)), Some(12));
         assert_eq!(greatest_probe("{"), None);
     }

@@ -15,7 +15,7 @@ import org.apache.flink.table.functions.TableFunction;
 import org.apache.flink.types.Row;
 
 /**
- * Three of the five questions in Flink SQL, streaming mode: swept lengths, cases, windows. What was tuned: README.md.
+ * Three of the five questions in Flink SQL, streaming mode: swept lengths, cases, windows. What was tuned: ../README.md.
  *
  * Everything runs in one JVM (Flink's local cluster, parallelism 1), so what an answer is is read from maps into which
  * the changelog of each query is folded.

@@ -20,7 +20,7 @@ import org.apache.kafka.streams.state.KeyValueStore;
 import org.apache.kafka.streams.state.QueryableStoreTypes;
 import org.apache.kafka.streams.state.Stores;
 
-/** Three of the five questions in Kafka Streams: swept lengths, cases, windows. What was tuned: README.md. */
+/** Three of the five questions in Kafka Streams: swept lengths, cases, windows. What was tuned: ../README.md. */
 public final class City5Streams {
     static final ObjectMapper JSON = new ObjectMapper();
     static final AtomicLong SEEN = new AtomicLong();

@@ -1,4 +1,4 @@
-"""Three of the five questions in Pathway: swept lengths, cases, windows. What was tuned: README.md."""
+"""Three of the five questions in Pathway: swept lengths, cases, windows. What was tuned: ../README.md."""
 
 import json
 import math

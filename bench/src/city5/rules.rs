@@ -5,7 +5,7 @@
 use serde::{Deserialize, Serialize};
 
 /// Sensor kinds; each measures one metric of the same name. None of them is in the shipped alert rules.
-pub const KINDS: [&str; 5] = ["pm25", "pm10", "flow", "level", "humidity"];
+pub const KINDS: [&str; 5] = ["dust", "traffic_flow", "river_stage", "air_humidity", "vibration"];
 
 /// The numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
