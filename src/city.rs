@@ -184,15 +184,15 @@ impl City {
     pub fn start(config: &Config) -> Result<City> {
         let log = open_log(config)?;
         let names = Arc::new(Names::new());
-        let specs = dataflow::specs();
+        let specs = dataflow::specs_of(&config.dataflow())?;
         let state = Arc::new(State::default());
         let live_config = live_config(config);
         live_config.ensure_topics(&*log)?;
         let clickhouse = start_clickhouse(config, &names)?;
         *state.clickhouse.lock() = clickhouse.as_ref().map(|stored| Arc::clone(&stored.sink));
-        let rejected = open_rejected(&live_config, &log)?;
-        let alerts = open_alerts(&live_config, &log)?;
-        let webhook = start_webhook(config, &live_config, &log, &names)?;
+        let rejected = open_rejected(&live_config, &specs, &log)?;
+        let alerts = open_alerts(&live_config, &specs, &log)?;
+        let webhook = start_webhook(config, &live_config, &specs, &log, &names)?;
         let secret = Secret::load_or_create(&secret_path(config))?;
         let writer: Arc<dyn StreamWriter> =
             Arc::new(Writer { log: Arc::clone(&log), config: live_config.clone() });
@@ -277,8 +277,8 @@ impl City {
 struct Hub {
     api: Arc<Api>,
     clickhouse: Option<Arc<Handle>>,
-    rejected: RejectedSink<LogTopics>,
-    alerts: AlertSink<LogTopics, Cases>,
+    rejected: Option<RejectedSink<LogTopics>>,
+    alerts: Option<AlertSink<LogTopics, Cases>>,
     webhook: Option<Webhook>,
     names: Arc<Names>,
     state: Arc<State>,
@@ -302,8 +302,12 @@ impl Hub {
     fn hand_on(&mut self, frame: Arc<Frame>) -> Result<()> {
         self.api.publish(&frame)?;
         self.state.published.store(frame.tick, Ordering::Relaxed);
-        self.rejected.write(&frame, &self.names)?;
-        self.alerts.write(&frame, &self.names)?;
+        if let Some(rejected) = &mut self.rejected {
+            rejected.write(&frame, &self.names)?;
+        }
+        if let Some(alerts) = &mut self.alerts {
+            alerts.write(&frame, &self.names)?;
+        }
         if let Some(webhook) = &self.webhook {
             webhook.send(Arc::clone(&frame))?;
         }
@@ -361,7 +365,11 @@ fn start_clickhouse(config: &Config, names: &Arc<Names>) -> Result<Option<ClickH
         }
     };
     let reader = Reader::new(&sink)?;
-    let handle = Arc::new(ClickHouseSink::start(sink.clone(), dataflow::specs(), Arc::clone(names))?);
+    let handle = Arc::new(ClickHouseSink::start(
+        sink.clone(),
+        dataflow::specs_of(&config.dataflow())?,
+        Arc::clone(names),
+    )?);
     let past = Past { sink: Arc::clone(&handle), reader, config: sink };
     Ok(Some(ClickHouse { sink: handle, past: Arc::new(past), embedded }))
 }
@@ -484,23 +492,43 @@ impl sinks::topics::TopicWriter for LogTopics {
     }
 }
 
-/// Opens the sink of rejected records.
-fn open_rejected(config: &LiveConfig, log: &Arc<dyn Log>) -> Result<RejectedSink<LogTopics>> {
-    let topics = LogTopics::open(Arc::clone(log), &config.rejected_topic())?;
-    Topics::open(Rejected::new(&config.prefix, &dataflow::specs())?, topics)
+/// Whether the view runs.
+fn runs(specs: &[ViewSpec], view: &str) -> bool {
+    specs.iter().any(|spec| spec.name == view)
 }
 
-/// Opens the sink of alerts.
-fn open_alerts(config: &LiveConfig, log: &Arc<dyn Log>) -> Result<AlertSink<LogTopics, Cases>> {
+/// Opens the sink of rejected records, if their view runs.
+fn open_rejected(
+    config: &LiveConfig,
+    specs: &[ViewSpec],
+    log: &Arc<dyn Log>,
+) -> Result<Option<RejectedSink<LogTopics>>> {
+    if !runs(specs, "rejects") {
+        return Ok(None);
+    }
+    let topics = LogTopics::open(Arc::clone(log), &config.rejected_topic())?;
+    Topics::open(Rejected::new(&config.prefix, specs)?, topics).map(Some)
+}
+
+/// Opens the sink of alerts, if their view runs.
+fn open_alerts(
+    config: &LiveConfig,
+    specs: &[ViewSpec],
+    log: &Arc<dyn Log>,
+) -> Result<Option<AlertSink<LogTopics, Cases>>> {
+    if !runs(specs, "alerts") {
+        return Ok(None);
+    }
     let topics = LogTopics::open(Arc::clone(log), &config.alerts_topic())?;
     let cases = Cases { log: Arc::clone(log), topic: config.topic(StreamId::Cases) };
-    AlertSink::open(Alerts::new(&config.prefix, &dataflow::specs())?, topics, cases)
+    AlertSink::open(Alerts::new(&config.prefix, specs)?, topics, cases).map(Some)
 }
 
 /// Starts the webhook, if one is configured.
 fn start_webhook(
     config: &Config,
     live: &LiveConfig,
+    specs: &[ViewSpec],
     log: &Arc<dyn Log>,
     names: &Arc<Names>,
 ) -> Result<Option<Webhook>> {
@@ -511,7 +539,7 @@ fn start_webhook(
     let topic = live.webhook_topic();
     let topics = LogTopics::open(Arc::clone(log), &topic)?;
     let webhook = WebhookConfig { url: settings.url.clone(), secret: settings.secret.clone(), topic };
-    Webhook::start(webhook, &dataflow::specs(), Arc::clone(names), topics).map(Some)
+    Webhook::start(webhook, specs, Arc::clone(names), topics).map(Some)
 }
 
 /// Where alerts open cases.

@@ -79,6 +79,9 @@ pub enum LogKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Engine {
+    /// The views that run, separated by commas; empty = those that run unless others are asked for. `rejects` always
+    /// does, for the topic of rejected records is written from it.
+    pub views: String,
     /// Worker threads.
     pub workers: usize,
     /// Distance between ticks, ms.
@@ -206,6 +209,7 @@ impl Default for Engine {
         let dataflow = dataflow::Settings::default();
         let limits = ingest::streams::Limits::default();
         Self {
+            views: String::new(),
             workers: 1,
             tick_ms: model::tick::DEFAULT_TICK_MS,
             max_records_per_tick: 100_000,
@@ -363,11 +367,23 @@ impl Config {
         TickLength::from_millis(self.engine.tick_ms).unwrap_or_default()
     }
 
+    /// The views that are asked for.
+    fn views(&self) -> Option<Vec<String>> {
+        let names = self.engine.views.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let mut names: Vec<String> = names.map(str::to_owned).collect();
+        if names.is_empty() {
+            return None;
+        }
+        names.push("rejects".to_owned());
+        Some(names)
+    }
+
     /// Settings of the dataflow.
     pub fn dataflow(&self) -> dataflow::Settings {
         let engine = &self.engine;
         dataflow::Settings {
             tick: self.tick(),
+            views: self.views(),
             topic_prefix: self.log.prefix.clone(),
             horizon_ms: Some(engine.horizon_ms),
             window_ms: engine.window_ms,

@@ -9,6 +9,8 @@ use model::TickLength;
 pub struct Settings {
     /// Distance between ticks.
     pub tick: TickLength,
+    /// The views that run; `None` = those that run unless others are asked for.
+    pub views: Option<Vec<String>>,
     /// Prefix of topic names in `rejects` and `late_ledger`.
     pub topic_prefix: String,
     /// Event times older than T by more than this are no longer needed to correct anything. Must be the horizon that
@@ -48,6 +50,8 @@ pub struct Settings {
     pub utc_offset_min: i32,
     /// Default working hours of a working day, minutes of the day, `[from, to)`.
     pub working_hours: Vec<(u16, u16)>,
+    /// A fix belongs to the nearest road at most this far away, m.
+    pub swept_reach_m: f64,
     /// Extensions of a case beyond this number are not granted.
     pub max_extensions: u32,
 }
@@ -59,6 +63,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             tick: TickLength::default(),
+            views: None,
             topic_prefix: "city.".into(),
             horizon_ms: Some(7 * DAY),
             window_ms: 5 * MINUTE,
@@ -78,6 +83,7 @@ impl Default for Settings {
             track_retention_ms: Some(60 * MINUTE),
             utc_offset_min: 8 * 60,
             working_hours: vec![(8 * 60, 12 * 60), (14 * 60, 18 * 60)],
+            swept_reach_m: 20.0,
             max_extensions: 2,
         }
     }

@@ -6,6 +6,7 @@
 mod alerts;
 mod fleet;
 mod journeys;
+mod workload;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -22,7 +23,8 @@ use model::{
 use proptest::prelude::*;
 use serde_json::Value as Json;
 
-use crate::views::VIEWS;
+use crate::selection::selected;
+use crate::views::{ON_REQUEST, VIEWS};
 use crate::{Engine, Settings};
 
 /// What a view says at a tick: its rows as JSON objects, in any order.
@@ -44,7 +46,7 @@ pub struct History {
     /// Settings of the run.
     pub settings: Settings,
     /// Alerts that were recomputed before, by the number of rows and the tick: they depend on all ticks before.
-    pub memo: RefCell<BTreeMap<(usize, Tick), crate::views::alerts::oracle::State>>,
+    pub(crate) memo: RefCell<BTreeMap<(usize, Tick), crate::views::alerts::oracle::State>>,
 }
 
 impl History {
@@ -318,17 +320,18 @@ fn key(spec: &ViewSpec, row: &Json) -> String {
 
 /// What the engine says: the state of every view at every tick.
 fn run(history: &History, workers: usize) -> Vec<BTreeMap<Tick, State>> {
+    let views = selected(&history.settings).unwrap();
     let mut engine = Engine::start(&history.settings, workers, &history.names).unwrap();
     let frames = engine.frames();
     let names = Arc::clone(&history.names);
     let reader = std::thread::spawn(move || {
-        let mut changes: Vec<BTreeMap<Tick, Vec<Said>>> = vec![BTreeMap::new(); VIEWS.len()];
+        let mut changes: Vec<BTreeMap<Tick, Vec<Said>>> = vec![BTreeMap::new(); views.len()];
         let mut upper = 0;
         for frame in frames {
             assert_eq!(frame.lower, upper, "frames follow each other without a gap");
             upper = frame.upper;
             for step in &frame.steps {
-                let spec = &VIEWS[usize::from(step.view.0)].spec;
+                let spec = &views[usize::from(step.view.0)].spec;
                 for change in step.changes.iter() {
                     assert!((frame.lower..frame.upper).contains(&change.tick));
                     let mut json = Vec::new();
@@ -386,7 +389,8 @@ fn check(history: &History) {
 
 /// The views whose name `wanted` takes equal their oracles at every tick, whatever the number of workers.
 fn check_views(history: &History, wanted: impl Fn(&str) -> bool) {
-    let expected: Vec<BTreeMap<Tick, State>> = VIEWS
+    let views = selected(&history.settings).unwrap();
+    let expected: Vec<BTreeMap<Tick, State>> = views
         .iter()
         .map(|view| {
             if !wanted(view.spec.name) {
@@ -399,7 +403,7 @@ fn check_views(history: &History, wanted: impl Fn(&str) -> bool) {
         })
         .collect();
     for workers in 1..=3 {
-        for ((view, expected), said) in VIEWS.iter().zip(&expected).zip(run(history, workers)) {
+        for ((view, expected), said) in views.iter().zip(&expected).zip(run(history, workers)) {
             for (tick, state) in expected {
                 let keys: std::collections::BTreeSet<_> = state.keys().chain(said[tick].keys()).collect();
                 let differs = keys.into_iter().find(|key| said[tick].get(*key) != state.get(*key));
@@ -420,6 +424,7 @@ fn check_views(history: &History, wanted: impl Fn(&str) -> bool) {
 fn settings() -> Settings {
     Settings {
         tick: TickLength::from_millis(TICK).unwrap(),
+        views: Some(VIEWS.iter().chain(ON_REQUEST).map(|view| view.spec.name.to_owned()).collect()),
         window_ms: 4000,
         window_step_ms: 1000,
         vehicle_offline_ms: 3000,

@@ -48,6 +48,11 @@ enum Event {
         age: u8,
         id: u8,
     },
+    Maintenance {
+        id: u8,
+        place: u8,
+        from: u8,
+    },
 }
 
 fn event() -> impl Strategy<Value = Event> {

@@ -20,9 +20,11 @@ pub mod sensors;
 pub mod shadow_alerts;
 pub mod stops;
 pub mod stream_health;
+pub mod swept_lengths;
 pub mod tracks;
 pub mod trips;
 pub mod vehicles;
+pub mod workload_scores;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -37,6 +39,7 @@ use crate::Settings;
 use crate::operators::delta::Delta;
 use crate::operators::publish::{Outbox, ViewRow, publish};
 use crate::operators::ticked::{Inbox, Tagged};
+use crate::selection::Heads;
 use crate::{fleet, journeys, life, series};
 use reference::CurrentRow;
 
@@ -74,7 +77,10 @@ pub const VIEWS: &[View] = &[
     reference::VIEW,
 ];
 
-/// The specifications of all views, by [`ViewId`].
+/// Views that run only where they are asked for: the questions of the reference workload that no room asks.
+pub const ON_REQUEST: &[View] = &[swept_lengths::VIEW, workload_scores::VIEW];
+
+/// The specifications of the views that run unless others are asked for, by [`ViewId`].
 pub fn specs() -> Vec<ViewSpec> {
     VIEWS.iter().map(|view| view.spec).collect()
 }
@@ -93,10 +99,18 @@ fn kept_from(settings: &Settings, retention: Option<i64>, ended: i64) -> Tick {
     settings.tick.ceil(ended.saturating_add(retention)).saturating_sub(u64::try_from(retention).unwrap_or(0))
 }
 
-/// Renders every view.
-pub(crate) fn render_all(mut context: Context<'_>) {
-    for (id, view) in (0u16..).zip(VIEWS) {
+/// Renders the views that run.
+pub(crate) fn render_all(mut context: Context<'_>, views: &[&View]) {
+    for (id, view) in (0u16..).zip(views) {
         (view.render)(&mut context, ViewId(id));
+    }
+}
+
+/// The rows if they are wanted, else none: what nobody asks for is not fed.
+fn only<'scope, D: Clone + 'static>(rows: &Tagged<'scope, D>, wanted: bool) -> Tagged<'scope, D> {
+    match wanted {
+        true => rows.clone(),
+        false => rows.clone().filter(|_| false),
     }
 }
 
@@ -155,6 +169,8 @@ pub struct Context<'scope> {
     pub refused: Tagged<'scope, Row>,
     /// What each tick bound.
     pub bound: Tagged<'scope, Row>,
+    windows: Option<Tagged<'scope, Delta<sensor_windows::WindowRow>>>,
+    swept: Option<swept_lengths::Swept<'scope>>,
     outbox: Rc<RefCell<Outbox>>,
     probe: ProbeHandle<Tick>,
 }
@@ -165,6 +181,7 @@ impl<'scope> Context<'scope> {
         inputs: Inputs<'scope>,
         settings: &Settings,
         names: &Arc<Names>,
+        heads: Heads,
         worker: usize,
         outbox: &Rc<RefCell<Outbox>>,
         probe: &ProbeHandle<Tick>,
@@ -186,14 +203,14 @@ impl<'scope> Context<'scope> {
         let vehicles::Said { vehicles, jumps, replaced: replaced_fixes, track } =
             vehicles::operate(inputs.fixes, of(&[Kind::Vehicle]), &settings, names);
         let fleet::Said { on_road, road_coverage, district_coverage } =
-            fleet::operate(track.clone(), &current, &settings, names);
-        let vehicles = vehicles::with_road(vehicles, on_road);
+            fleet::operate(only(&track, heads.roads), &only(&current, heads.roads), &settings, names);
+        let vehicles = vehicles::with_road(only(&vehicles, heads.roads), on_road);
         let (cases, replaced_events) = cases::operate(inputs.cases, calendar, &settings);
         let journeys = journeys::operate(
-            track.clone(),
-            current.clone(),
-            jumps.clone(),
-            inputs.refused.clone(),
+            only(&track, heads.journeys),
+            only(&current, heads.journeys),
+            only(&jumps, heads.journeys),
+            only(&inputs.refused, heads.journeys),
             &settings,
             names,
         );
@@ -215,9 +232,26 @@ impl<'scope> Context<'scope> {
             replaced,
             refused: inputs.refused,
             bound: inputs.bound,
+            windows: None,
+            swept: None,
             outbox: Rc::clone(outbox),
             probe: probe.clone(),
         }
+    }
+
+    /// The rows of `sensor_windows`, rendered when somebody asks.
+    pub fn windows(&mut self) -> Tagged<'scope, Delta<sensor_windows::WindowRow>> {
+        let (panes, settings) = (&self.panes, &self.settings);
+        self.windows.get_or_insert_with(|| sensor_windows::operate(panes.clone(), settings)).clone()
+    }
+
+    /// What the nearest roads say, rendered when somebody asks.
+    pub fn swept(&mut self) -> swept_lengths::Swept<'scope> {
+        let (track, current) = (&self.track, &self.current);
+        let (settings, names) = (&self.settings, &self.names);
+        self.swept
+            .get_or_insert_with(|| swept_lengths::operate(track.clone(), current, settings, names))
+            .clone()
     }
 
     /// Publishes the rows of a view.
