@@ -10,10 +10,12 @@
 pub mod calendar;
 pub mod engine;
 pub mod fleet;
+pub mod greening;
 pub mod journeys;
 pub mod life;
 pub mod nearest;
 pub mod operators;
+pub mod reach;
 pub mod selection;
 pub mod series;
 pub mod settings;

@@ -59,6 +59,8 @@ pub(crate) struct Heads {
     pub roads: bool,
     /// Trips, stops, fences, doubts about devices; need tracks.
     pub journeys: bool,
+    /// How parks reach residences.
+    pub reach: bool,
 }
 
 const READINGS: Heads = Heads { readings: true, ..NONE };
@@ -67,8 +69,10 @@ const CASES: Heads = Heads { cases: true, ..NONE };
 const STREAMS: Heads = Heads { readings: true, fixes: true, cases: true, ..NONE };
 const ROADS: Heads = Heads { fixes: true, roads: true, ..NONE };
 const JOURNEYS: Heads = Heads { fixes: true, journeys: true, ..NONE };
-const NONE: Heads = Heads { readings: false, fixes: false, cases: false, roads: false, journeys: false };
-const ALL: Heads = Heads { readings: true, fixes: true, cases: true, roads: true, journeys: true };
+const REACH: Heads = Heads { reach: true, ..NONE };
+const NONE: Heads =
+    Heads { readings: false, fixes: false, cases: false, roads: false, journeys: false, reach: false };
+const ALL: Heads = Heads { readings: true, fixes: true, cases: true, roads: true, journeys: true, reach: true };
 
 impl Heads {
     /// What `views` need.
@@ -79,6 +83,7 @@ impl Heads {
             cases: all.cases | of.cases,
             roads: all.roads | of.roads,
             journeys: all.journeys | of.journeys,
+            reach: all.reach | of.reach,
         })
     }
 }
@@ -92,7 +97,8 @@ fn needs(view: &str) -> Heads {
         "trips" | "stops" | "fence_events" | "gps_quality" => JOURNEYS,
         "cases" | "case_rates" => CASES,
         "stream_health" | "workload_scores" => STREAMS,
-        "late_ledger" | "reference" => NONE,
+        "parks" | "residence_access" | "park_radius" => REACH,
+        "late_ledger" | "reference" | "green_metrics" | "trees" | "care_assessments" => NONE,
         _ => ALL,
     }
 }

@@ -5,7 +5,9 @@
 
 mod alerts;
 mod fleet;
+mod greens;
 mod journeys;
+pub(crate) mod parks;
 mod workload;
 
 use std::cell::RefCell;

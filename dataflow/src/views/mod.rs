@@ -5,15 +5,20 @@
 //! [`cases`], [`reference`]) are rendered once by [`Context::new`]; a view takes what it needs from there.
 
 pub mod alerts;
+pub mod care_assessments;
 pub mod case_rates;
 pub mod cases;
 pub mod district_coverage;
 pub mod fence_events;
 pub mod gps_quality;
+pub mod green_metrics;
 pub mod incidents;
 pub mod late_ledger;
+pub mod park_radius;
+pub mod parks;
 pub mod reference;
 pub mod rejects;
+pub mod residence_access;
 pub mod road_coverage;
 pub mod sensor_windows;
 pub mod sensors;
@@ -22,6 +27,7 @@ pub mod stops;
 pub mod stream_health;
 pub mod swept_lengths;
 pub mod tracks;
+pub mod trees;
 pub mod trips;
 pub mod vehicles;
 pub mod workload_scores;
@@ -40,7 +46,7 @@ use crate::operators::delta::Delta;
 use crate::operators::publish::{Outbox, ViewRow, publish};
 use crate::operators::ticked::{Inbox, Tagged};
 use crate::selection::Heads;
-use crate::{fleet, journeys, life, series};
+use crate::{fleet, journeys, life, reach, series};
 use reference::CurrentRow;
 
 /// A view: what it is to others, and how it is rendered.
@@ -71,6 +77,12 @@ pub const VIEWS: &[View] = &[
     gps_quality::VIEW,
     cases::VIEW,
     case_rates::VIEW,
+    parks::VIEW,
+    residence_access::VIEW,
+    park_radius::VIEW,
+    green_metrics::VIEW,
+    trees::VIEW,
+    care_assessments::VIEW,
     stream_health::VIEW,
     rejects::VIEW,
     late_ledger::VIEW,
@@ -161,6 +173,8 @@ pub struct Context<'scope> {
     pub journeys: journeys::Journeys<'scope>,
     /// Fixes that are jumps.
     pub jumps: Tagged<'scope, Delta<rejects::RefusedRow>>,
+    /// How parks reach residences.
+    pub reach: reach::Said<'scope>,
     /// Cases.
     pub cases: Tagged<'scope, Delta<cases::CaseRow>>,
     /// Replaced records of all streams.
@@ -214,6 +228,7 @@ impl<'scope> Context<'scope> {
             &settings,
             names,
         );
+        let reach = reach::operate(only(&of(reach::KINDS), heads.reach), &settings, names);
         let replaced = scope.concatenate([replaced_readings, replaced_fixes, replaced_events]);
         Context {
             settings,
@@ -227,6 +242,7 @@ impl<'scope> Context<'scope> {
             road_coverage,
             district_coverage,
             journeys,
+            reach,
             jumps,
             cases,
             replaced,

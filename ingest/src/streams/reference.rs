@@ -6,6 +6,7 @@
 //! (files, HTTP) `{"kind": …, "id": …, "deleted": true}` says the same. Rules are documented in `docs/rules.md`.
 
 mod fence;
+mod green;
 mod maintenance;
 mod road;
 mod rule;
@@ -75,7 +76,7 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
             Kind::Road => Typed::Road(Arc::new(road::parse(interner, &object)?)),
             Kind::Shift => Typed::Shift(shift::parse(interner, &object)?),
             Kind::Fence => Typed::Fence(Box::new(fence::parse(interner, &object)?)),
-            _ => Typed::Other,
+            kind => green::parse(interner, kind, &object)?,
         };
         Some(Arc::new(RefBody { json, typed }))
     };
