@@ -59,9 +59,7 @@ fn square(lon: f64, lat: f64, side: f64) -> Json {
 
 /// Two residences 450 m apart with a street between them, and a park that nobody opened yet.
 fn records() -> Vec<Json> {
-    let scheme = |id: &str, enabled: bool| {
-        json!({"kind": "radius_scheme", "id": id, "enabled": enabled, "steps": [{"radius_m": 300}], "walk_m": 600})
-    };
+    let scheme = |id: &str, enabled: bool| json!({"kind": "radius_scheme", "id": id, "enabled": enabled, "steps": [{"radius_m": 300}], "walk_m": 600});
     vec![
         scheme("live", true),
         scheme("asleep", false),

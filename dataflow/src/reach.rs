@@ -225,7 +225,13 @@ impl Reach {
         changes
     }
 
-    fn access_row(&self, scheme: Sym, walk_m: f64, residence: Sym, access: Option<Arc<Access>>) -> Option<AccessRow> {
+    fn access_row(
+        &self,
+        scheme: Sym,
+        walk_m: f64,
+        residence: Sym,
+        access: Option<Arc<Access>>,
+    ) -> Option<AccessRow> {
         let walk_m_per_min = self.walk_m_per_min;
         access.map(|access| AccessRow { residence, scheme, access, walk_m, walk_m_per_min })
     }

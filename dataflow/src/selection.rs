@@ -72,7 +72,8 @@ const JOURNEYS: Heads = Heads { fixes: true, journeys: true, ..NONE };
 const REACH: Heads = Heads { reach: true, ..NONE };
 const NONE: Heads =
     Heads { readings: false, fixes: false, cases: false, roads: false, journeys: false, reach: false };
-const ALL: Heads = Heads { readings: true, fixes: true, cases: true, roads: true, journeys: true, reach: true };
+const ALL: Heads =
+    Heads { readings: true, fixes: true, cases: true, roads: true, journeys: true, reach: true };
 
 impl Heads {
     /// What `views` need.

@@ -11,7 +11,7 @@
 use foldhash::HashMap;
 use model::reference::LonLat;
 
-use crate::projection::{scale, offset};
+use crate::projection::{offset, scale};
 use crate::shape::nearest_on_edge;
 
 /// Side of a cell, 10⁻⁷ degrees: about 400 m.
@@ -74,14 +74,10 @@ impl Grid {
         let middle = f64::midpoint(a.degrees()[1], b.degrees()[1]).clamp(-POLAR_DEG, POLAR_DEG);
         // Ten metres more: the scale at the middle is not quite that at the ends.
         let [dx, dy] = scale(middle).map(|per_unit| ((metres + 10.0) / per_unit) as i32);
-        let low = LonLat {
-            lon: a.lon.min(b.lon).saturating_sub(dx),
-            lat: a.lat.min(b.lat).saturating_sub(dy),
-        };
-        let high = LonLat {
-            lon: a.lon.max(b.lon).saturating_add(dx),
-            lat: a.lat.max(b.lat).saturating_add(dy),
-        };
+        let low =
+            LonLat { lon: a.lon.min(b.lon).saturating_sub(dx), lat: a.lat.min(b.lat).saturating_sub(dy) };
+        let high =
+            LonLat { lon: a.lon.max(b.lon).saturating_add(dx), lat: a.lat.max(b.lat).saturating_add(dy) };
         let ((x0, y0), (x1, y1)) = (cell(low), cell(high));
         let cells = (x0..=x1).flat_map(move |x| (y0..=y1).map(move |y| (x, y)));
         cells.flat_map(|cell| self.cells.get(&cell).into_iter().flatten().copied())

@@ -21,9 +21,10 @@ const LEAST_AREA_M2: f64 = 1e-3;
 /// The places within `radius` metres of a clean shape.
 pub fn buffer(shape: &Shape, radius: f64) -> Shape {
     if area(shape) < LEAST_AREA_M2 {
-        return shape.first().and_then(|polygon| polygon.first()?.first()).map_or_else(Vec::new, |at| {
-            vec![vec![circle(*at, radius)]]
-        });
+        return shape
+            .first()
+            .and_then(|polygon| polygon.first()?.first())
+            .map_or_else(Vec::new, |at| vec![vec![circle(*at, radius)]]);
     }
     let angle = std::f64::consts::TAU / f64::from(CHORDS);
     shape.outline(&OutlineStyle::new(radius).line_join(LineJoin::Round(angle)))

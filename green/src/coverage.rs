@@ -386,7 +386,8 @@ impl Coverage {
             let cell = sheet.cells.entry(piece.cell).or_insert_with(|| {
                 work.cells.insert((sheet_id, piece.cell));
                 let reach = reach(piece.cell);
-                let meets = |park: &ParkShape| park.around.as_ref().is_some_and(|(_, rect)| rect.meets(&reach));
+                let meets =
+                    |park: &ParkShape| park.around.as_ref().is_some_and(|(_, rect)| rect.meets(&reach));
                 let mut parks: Vec<Sym> =
                     parks.iter().filter(|(_, park)| meets(park)).map(|(id, _)| *id).collect();
                 parks.sort_by(|a, b| names.resolve(*a).cmp(names.resolve(*b)));
@@ -421,7 +422,9 @@ impl Coverage {
             if home == id {
                 continue;
             }
-            let Some(other) = self.homes.get(&home).filter(|other| other.district == district) else { continue };
+            let Some(other) = self.homes.get(&home).filter(|other| other.district == district) else {
+                continue;
+            };
             if let Some(there) = other.pieces.get(n)
                 && there.area > 0
                 && there.rect.meets(&piece.rect)

@@ -100,7 +100,8 @@ impl Greens {
             for (id, space) in changes {
                 let space = space.as_ref().filter(|space| counts(space));
                 if let Some(space) = space.filter(|space| space.geometry.is_none()) {
-                    plain.insert(*id, (space.district, (space.area_m2.unwrap_or(0.0) * MICRO).round() as i64));
+                    plain
+                        .insert(*id, (space.district, (space.area_m2.unwrap_or(0.0) * MICRO).round() as i64));
                 }
                 let home = space.and_then(|space| {
                     let geometry = space.geometry.clone()?;
@@ -114,7 +115,8 @@ impl Greens {
             let mut touched = self.areas[n].apply(Vec::new(), homes);
             touched.extend(changes.iter().map(|(id, _)| *id));
             for id in touched {
-                let district = of.get(&id).copied().or_else(|| self.counted[n].get(&id).map(|(there, _)| *there));
+                let district =
+                    of.get(&id).copied().or_else(|| self.counted[n].get(&id).map(|(there, _)| *there));
                 let drawn = self.areas[n].measured(id).and_then(|measured| Some((district?, measured.own)));
                 let new = plain.get(&id).copied().or(drawn);
                 let old = match new {
@@ -179,9 +181,8 @@ pub fn judge(edition: &GreenEditionRef, figures: &Figures, land_per_head: Option
     let mut held_back_by = Vec::new();
     for level in &edition.levels {
         // A gate that depends on the land a head, where that is not known, is not met: nobody can say that it is.
-        let unknown = |gate: &&Gate| {
-            land_per_head.is_none() && (gate.land_from.is_some() || gate.land_below.is_some())
-        };
+        let unknown =
+            |gate: &&Gate| land_per_head.is_none() && (gate.land_from.is_some() || gate.land_below.is_some());
         let met = |gate: &&Gate| figures[gate.measure as usize].is_some_and(|figure| figure >= gate.at_least);
         let mut failed: Vec<Measure> = level
             .gates
@@ -221,7 +222,10 @@ mod tests {
         let names = Arc::new(Names::new());
         let (d, a, b) = (names.intern("d"), names.intern("a"), names.intern("b"));
         let mut greens = Greens::new(&names);
-        greens.apply(&[(a, Some(space(d, Some("G11"), false, 800.0))), (b, Some(space(d, Some("G2"), true, 900.0)))]);
+        greens.apply(&[
+            (a, Some(space(d, Some("G11"), false, 800.0))),
+            (b, Some(space(d, Some("G2"), true, 900.0))),
+        ]);
         let areas = greens.areas(d);
         assert_eq!((areas.cover_m2(), areas.land_m2(), areas.park_m2()), (1700.0, 1000.0, 800.0));
         greens.apply(&[(b, Some(space(d, Some("G2"), true, 100.0)))]);
@@ -240,7 +244,8 @@ mod tests {
                 gate(Measure::ParkAreaPerHead, heads, Some(80.0)),
             ],
         };
-        let edition = GreenEditionRef { enabled: true, levels: vec![level("I", 0.40, 9.5), level("II", 0.36, 7.5)] };
+        let edition =
+            GreenEditionRef { enabled: true, levels: vec![level("I", 0.40, 9.5), level("II", 0.36, 7.5)] };
         let judged = |figures, land| judge(&edition, &figures, land);
         let said = judged([Some(0.41), None, Some(8.0)], Some(70.0));
         assert_eq!((said.level.as_deref(), said.held_back_by), (Some("II"), vec![Measure::ParkAreaPerHead]));
@@ -248,6 +253,9 @@ mod tests {
         assert_eq!(judged([Some(0.41), None, Some(8.0)], Some(90.0)).level.as_deref(), Some("I"));
         assert_eq!(judged([Some(0.41), None, Some(8.0)], None).level, None);
         let said = judged([Some(0.30), None, None], Some(70.0));
-        assert_eq!((said.level, said.held_back_by), (None, vec![Measure::GreenCover, Measure::ParkAreaPerHead]));
+        assert_eq!(
+            (said.level, said.held_back_by),
+            (None, vec![Measure::GreenCover, Measure::ParkAreaPerHead])
+        );
     }
 }

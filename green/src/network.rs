@@ -182,7 +182,8 @@ impl Network {
     pub fn apply(&mut self, batch: Batch) -> BTreeSet<Sym> {
         let mut work = Work::default();
         let (mut gone_stops, mut gone_edges) = (Vec::new(), Vec::new());
-        let leaving = batch.entrances.iter().flat_map(|(park, _)| self.entrances.remove(park).unwrap_or_default());
+        let leaving =
+            batch.entrances.iter().flat_map(|(park, _)| self.entrances.remove(park).unwrap_or_default());
         let leaving: Vec<u32> =
             leaving.chain(batch.homes.iter().filter_map(|(home, _)| self.homes.remove(home))).collect();
         for slot in leaving {
@@ -216,7 +217,8 @@ impl Network {
         let mut paths = std::mem::take(&mut self.paths);
         let changed = paths.update(self, &work.touched, self.way_mm);
         self.paths = paths;
-        let beside = changed.into_iter().flat_map(|node| self.corners.get(node)).flat_map(|corner| &corner.edges);
+        let beside =
+            changed.into_iter().flat_map(|node| self.corners.get(node)).flat_map(|corner| &corner.edges);
         let edges: BTreeSet<u32> = beside.copied().chain(work.edges).collect();
         for edge in edges.into_iter().filter_map(|edge| self.edges.get(edge)) {
             for stop in edge.stops.iter().filter_map(|stop| self.stops.get(*stop)) {
@@ -390,7 +392,8 @@ impl Network {
         let direct = edge.stops.iter().filter_map(|slot| {
             let other = self.stops.get(*slot)?;
             let (What::Entrance(park), Some((_, theirs))) = (other.what, other.on) else { return None };
-            let mm = met.off_mm.checked_add(met.along_mm.abs_diff(theirs.along_mm))?.checked_add(theirs.off_mm)?;
+            let mm =
+                met.off_mm.checked_add(met.along_mm.abs_diff(theirs.along_mm))?.checked_add(theirs.off_mm)?;
             Some((Value { mm, label: park.0 }, Parent::Source(*slot)))
         });
         let direct = direct.min_by(|x, y| {

@@ -98,9 +98,8 @@ pub fn area(shape: &Shape) -> f64 {
 /// polygon what an even-odd reader sees in it, and of several polygons each place once.
 pub fn clean(polygons: &Shape) -> Shape {
     let nothing: Shape = Vec::new();
-    let alone = |polygon: &Polygon| -> Shape {
-        polygon.overlay(&nothing, OverlayRule::Subject, FillRule::EvenOdd)
-    };
+    let alone =
+        |polygon: &Polygon| -> Shape { polygon.overlay(&nothing, OverlayRule::Subject, FillRule::EvenOdd) };
     match polygons.as_slice() {
         [only] => alone(only),
         several => {

@@ -119,7 +119,8 @@ pub fn what_if(
     // Whom it may matter to, and what lies around those.
     for area in &mut areas {
         let grown = area.grown(margin);
-        let concerned = records.residences.values().filter_map(of_residence).filter(|home| home.meets(&grown));
+        let concerned =
+            records.residences.values().filter_map(of_residence).filter(|home| home.meets(&grown));
         *area = concerned.fold(grown, Area::with).grown(margin);
     }
     let near = |area: Option<Area>| area.is_some_and(|area| areas.iter().any(|there| there.meets(&area)));

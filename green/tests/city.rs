@@ -97,7 +97,9 @@ impl Records {
                         .unwrap_or(ParkStatus::Open),
                     area_m2: None,
                     geometry: Some(blob(x, y, radius, 9, u32::from(id))),
-                    entrances: (0..gates).map(|n| at(x + radius * f64::from(n), y + 10.0 * f64::from(n))).collect(),
+                    entrances: (0..gates)
+                        .map(|n| at(x + radius * f64::from(n), y + 10.0 * f64::from(n)))
+                        .collect(),
                     historic: status == 3,
                 };
                 let id = name("park", id);
@@ -126,8 +128,9 @@ impl Records {
             Edit::Way { id, from, to, open } => {
                 // On curves, so that no two edges lie along each other: which one is nearest is then a matter of fact.
                 let bend = |n: u8| f64::from(n) * f64::from(n) * 13.0;
-                let corner =
-                    |(x, y): (u8, u8)| at(f64::from(x) * 450.0 + bend(y), f64::from(y) * 440.0 + bend(x) / 2.0);
+                let corner = |(x, y): (u8, u8)| {
+                    at(f64::from(x) * 450.0 + bend(y), f64::from(y) * 440.0 + bend(x) / 2.0)
+                };
                 let lines = vec![vec![corner(from), corner((from.0, to.1)), corner(to)]];
                 let way = WalkwayRef { open, lines };
                 let id = name("way", id);
@@ -164,8 +167,11 @@ fn polygons(geometry: &Geometry) -> MultiPolygon {
 }
 
 fn multi(shape: &green::shape::Shape) -> MultiPolygon {
-    let ring = |ring: &Vec<[f64; 2]>| LineString::from(ring.iter().map(|[x, y]| Coord { x: *x, y: *y }).collect::<Vec<_>>());
-    let polygon = |rings: &Vec<Vec<[f64; 2]>>| Polygon::new(ring(&rings[0]), rings[1..].iter().map(ring).collect());
+    let ring = |ring: &Vec<[f64; 2]>| {
+        LineString::from(ring.iter().map(|[x, y]| Coord { x: *x, y: *y }).collect::<Vec<_>>())
+    };
+    let polygon =
+        |rings: &Vec<Vec<[f64; 2]>>| Polygon::new(ring(&rings[0]), rings[1..].iter().map(ring).collect());
     MultiPolygon(shape.iter().map(polygon).collect())
 }
 
@@ -179,7 +185,8 @@ fn dilated(shape: &MultiPolygon, radius: f64) -> MultiPolygon {
             let length = dx.hypot(dy);
             let (nx, ny) = (-dy / length * radius, dx / length * radius);
             let (a, b) = (line.start, line.end);
-            let corners = [(a.x + nx, a.y + ny), (b.x + nx, b.y + ny), (b.x - nx, b.y - ny), (a.x - nx, a.y - ny)];
+            let corners =
+                [(a.x + nx, a.y + ny), (b.x + nx, b.y + ny), (b.x - nx, b.y - ny), (a.x - nx, a.y - ny)];
             all = all.union(&Polygon::new(LineString::from(corners.to_vec()), vec![]));
             let disc: Vec<(f64, f64)> = (0..discs)
                 .map(|n| {
@@ -257,7 +264,9 @@ fn walked(records: &Records) -> BTreeMap<Sym, f64> {
     }
     let mut found = BTreeMap::new();
     for (id, home) in &records.homes {
-        let Some(((off, along), edge)) = snap(green::measure::start(home.geometry.as_ref().unwrap()).unwrap()) else {
+        let Some(((off, along), edge)) =
+            snap(green::measure::start(home.geometry.as_ref().unwrap()).unwrap())
+        else {
             continue;
         };
         let mut best = f64::INFINITY;

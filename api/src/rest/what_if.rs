@@ -140,7 +140,9 @@ fn changes(names: &Names, asked: &[Json]) -> Result<Changes, Problem> {
                 "park" => changes.parks.push((id, None)),
                 "residence" => changes.residences.push((id, None)),
                 "walkway" => changes.walkways.push((id, None)),
-                other => return Err(wrong(format!("`kind` is `{other}`, expected park, residence or walkway"))),
+                other => {
+                    return Err(wrong(format!("`kind` is `{other}`, expected park, residence or walkway")));
+                }
             }
             continue;
         }
@@ -172,7 +174,10 @@ fn answer(shared: &Shared, question: &WhatIf) -> Result<Json, Problem> {
     let name = match &question.scheme {
         Some(name) => names.get(name).filter(|id| schemes.contains_key(id)).ok_or_else(|| {
             let known: Vec<&str> = schemes.keys().map(|id| names.resolve(*id)).collect();
-            Problem::bad_request(format!("there is no radius scheme `{name}`; there are {}", known.join(", ")))
+            Problem::bad_request(format!(
+                "there is no radius scheme `{name}`; there are {}",
+                known.join(", ")
+            ))
         })?,
         None => {
             let mut enabled = schemes.iter().filter(|(_, scheme)| scheme.enabled).map(|(id, _)| *id);
@@ -255,7 +260,9 @@ fn write(names: &Names, tick: Tick, scheme: Sym, whole: &BTreeMap<Sym, Totals>, 
         let before = whole.get(district).copied().unwrap_or_default();
         city_after = city_after.plus(*more, 1);
         let name = if *district == Sym::EMPTY { "unknown" } else { names.resolve(*district) };
-        districts.push(json!({"district": name, "before": shares(&before), "after": shares(&before.plus(*more, 1))}));
+        districts.push(
+            json!({"district": name, "before": shares(&before), "after": shares(&before.plus(*more, 1))}),
+        );
     }
     let mut residences: Vec<_> = found.residences.iter().collect();
     let people = |access: &Option<Arc<Access>>| access.as_ref().map_or(0.0, |access| access.population);

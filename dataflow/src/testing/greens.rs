@@ -67,7 +67,11 @@ fn record(names: &Names, edit: &Edit) -> (Kind, Sym, Option<Typed>) {
             let park = ParkRef {
                 name: None,
                 district: district(at),
-                class: if class == 0 { Sym::EMPTY } else { names.intern(["G11", "G12", "G3"][usize::from(class - 1)]) },
+                class: if class == 0 {
+                    Sym::EMPTY
+                } else {
+                    names.intern(["G11", "G12", "G3"][usize::from(class - 1)])
+                },
                 status: if size % 5 == 0 { ParkStatus::Closed } else { ParkStatus::Open },
                 area_m2: None,
                 geometry: (size % 7 > 0).then(|| shape(id, place, size, id)),
@@ -96,7 +100,8 @@ fn record(names: &Names, edit: &Edit) -> (Kind, Sym, Option<Typed>) {
                     gate(Measure::ParkAreaPerHead, 11.3 * by),
                 ],
             };
-            let edition = GreenEditionRef { enabled: variant < 2, levels: vec![level("I", 2.0), level("II", 1.0)] };
+            let edition =
+                GreenEditionRef { enabled: variant < 2, levels: vec![level("I", 2.0), level("II", 1.0)] };
             (Kind::GreenEdition, name("edition", id), Some(Typed::GreenEdition(edition)))
         }
         Edit::Tree { id, every, ref care } => {
@@ -119,7 +124,9 @@ fn record(names: &Names, edit: &Edit) -> (Kind, Sym, Option<Typed>) {
                 company: name("company", company),
                 district: district(0),
                 area_m2: i64::from(m2) * 1013,
-                assessments: months.map(|(n, score)| (format!("2026-{n:02}").into(), i64::from(*score) * 990)).collect(),
+                assessments: months
+                    .map(|(n, score)| (format!("2026-{n:02}").into(), i64::from(*score) * 990))
+                    .collect(),
             };
             (Kind::CareArea, name("care", id), Some(Typed::CareArea(area)))
         }

@@ -6,14 +6,14 @@
 //! parks equally near) the oracle says [`EITHER`], and numbers are compared to 0.1 %.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, BinaryHeap};
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
 use std::rc::Rc;
 use std::sync::Arc;
 
 use geo::{
-    Area, BooleanOps, Centroid, Coord, Distance, Euclidean, Geodesic, GeodesicArea, LineString, MultiPolygon, Point,
-    Polygon,
+    Area, BooleanOps, Centroid, Coord, Distance, Euclidean, Geodesic, GeodesicArea, LineString, MultiPolygon,
+    Point, Polygon,
 };
 use model::reference::{
     Geometry, LonLat, ParkRef, ParkStatus, RadiusSchemeRef, RadiusStep, ResidenceRef, WalkwayRef,
@@ -141,7 +141,8 @@ fn dilated(shape: &MultiPolygon, radius: f64) -> MultiPolygon {
         let (dx, dy, a, b) = (line.dx(), line.dy(), line.start, line.end);
         let length = dx.hypot(dy);
         let (nx, ny) = (-dy / length * radius, dx / length * radius);
-        let corners = [(a.x + nx, a.y + ny), (b.x + nx, b.y + ny), (b.x - nx, b.y - ny), (a.x - nx, a.y - ny)];
+        let corners =
+            [(a.x + nx, a.y + ny), (b.x + nx, b.y + ny), (b.x - nx, b.y - ny), (a.x - nx, a.y - ny)];
         parts.push(Polygon::new(LineString::from(corners.to_vec()), vec![]));
         let angle = |n: i32| std::f64::consts::TAU * f64::from(n) / f64::from(discs);
         let disc: Vec<_> =
@@ -357,9 +358,13 @@ impl Town {
                 }
             }
             let mut best: Vec<(f64, Sym)> = best.into_iter().map(|(park, d)| (d, park)).collect();
-            best.sort_by(|a, b| a.0.total_cmp(&b.0).then_with(|| self.names.resolve(a.1).cmp(self.names.resolve(b.1))));
+            best.sort_by(|a, b| {
+                a.0.total_cmp(&b.0).then_with(|| self.names.resolve(a.1).cmp(self.names.resolve(b.1)))
+            });
             let tie = best.len() > 1 && best[1].0 - best[0].0 < BLUR_M;
-            let at_limit = best.first().is_some_and(|(d, _)| (d - rules.walk_m).abs() < BLUR_M || (d - 2000.0).abs() < BLUR_M);
+            let at_limit = best
+                .first()
+                .is_some_and(|(d, _)| (d - rules.walk_m).abs() < BLUR_M || (d - 2000.0).abs() < BLUR_M);
             walks.insert(id, (best.first().copied(), tie, all_blurred || blurred || at_limit));
         }
         walks
@@ -462,8 +467,9 @@ fn record(history: &History, edit: &Edit) -> (Kind, Sym, Option<Typed>) {
         Edit::Way { id, from, to, open } => {
             // On curves, so that no two edges lie along each other: which one is nearest is then a matter of fact.
             let bend = |n: u8| f64::from(n) * f64::from(n) * 13.0;
-            let corner =
-                |(x, y): (u8, u8)| place(f64::from(x) * 450.0 + bend(y), f64::from(y) * 440.0 + bend(x) / 2.0);
+            let corner = |(x, y): (u8, u8)| {
+                place(f64::from(x) * 450.0 + bend(y), f64::from(y) * 440.0 + bend(x) / 2.0)
+            };
             let lines = vec![vec![corner(from), corner((from.0, to.1)), corner(to)]];
             (Kind::Walkway, name("way", id), Some(Typed::Walkway(WalkwayRef { open, lines })))
         }
@@ -512,8 +518,11 @@ fn agrees(column: &str, said: &Json, expected: &Json) -> bool {
             // Lengths to centimetres. The chord of an arc is up to 6 cm inside it, which is 0.1 % of a home of 60 m; the
             // homes here are as small as 20 m.
             let slack = match column {
-                "green_cover" | "green_land" | "share" | "covered_share" | "population_share" | "walking_share" => 2.5e-3,
-                "covered_area" | "covered_population" | "uncovered_population" => 1e-3 * expected.abs() + 60.0,
+                "green_cover" | "green_land" | "share" | "covered_share" | "population_share"
+                | "walking_share" => 2.5e-3,
+                "covered_area" | "covered_population" | "uncovered_population" => {
+                    1e-3 * expected.abs() + 60.0
+                }
                 _ => 0.08 + 1e-4 * expected.abs(),
             };
             (said - expected).abs() <= slack

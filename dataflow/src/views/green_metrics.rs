@@ -32,16 +32,33 @@ pub const VIEW: View = View {
             Column::new("district", Type::Text, "区县", "`city` for the city, `unknown` when not said."),
             Column::new("green_cover", Type::Float, "绿化覆盖率", "0 to 1; null without an area.").nullable(),
             Column::new("green_land", Type::Float, "绿地率", "0 to 1; null without an area.").nullable(),
-            Column::new("park_area_per_head", Type::Float, "人均公园绿地", "Null without people.").nullable().unit("m²"),
+            Column::new("park_area_per_head", Type::Float, "人均公园绿地", "Null without people.")
+                .nullable()
+                .unit("m²"),
             Column::new("cover_area", Type::Float, "绿化覆盖面积", "Layers counted once.").unit("m²"),
             Column::new("land_area", Type::Float, "绿地面积", "Adjoining land a fifth at most.").unit("m²"),
             Column::new("park_area", Type::Float, "公园绿地面积", "Class G1, counted once.").unit("m²"),
-            Column::new("area_basis", Type::Text, "面积口径", "built_up, or district when its record has no built-up area."),
+            Column::new(
+                "area_basis",
+                Type::Text,
+                "面积口径",
+                "built_up, or district when its record has no built-up area.",
+            ),
             Column::new("edition", Type::Text, "标准", "The edition of `level`."),
             Column::new("level", Type::Text, "等级", "The best level reached; null when none is.").nullable(),
-            Column::new("held_back_by", Type::Text, "制约指标", "What keeps it from the next better level, comma separated.")
-                .nullable(),
-            Column::new("editions", Type::Json, "各标准", "[{edition, level, held_back_by}, …] of all that are enabled."),
+            Column::new(
+                "held_back_by",
+                Type::Text,
+                "制约指标",
+                "What keeps it from the next better level, comma separated.",
+            )
+            .nullable(),
+            Column::new(
+                "editions",
+                Type::Json,
+                "各标准",
+                "[{edition, level, held_back_by}, …] of all that are enabled.",
+            ),
         ],
         bounded_by: "the number of districts, plus one",
     },
@@ -169,7 +186,9 @@ pub(crate) mod oracle {
         let mut editions: Vec<(String, _)> = typed(history, at, Kind::GreenEdition)
             .into_iter()
             .filter_map(|(id, edition)| match edition {
-                Typed::GreenEdition(edition) if edition.enabled => Some((history.name(id).to_owned(), edition)),
+                Typed::GreenEdition(edition) if edition.enabled => {
+                    Some((history.name(id).to_owned(), edition))
+                }
                 _ => None,
             })
             .collect();
@@ -177,7 +196,8 @@ pub(crate) mod oracle {
         let row = |name: &str, m2: [f64; 4], record: &GreenDistrict| {
             let [cover, inside, adjoining, parks] = m2;
             let land = if adjoining > inside / 4.0 { inside * 1.25 } else { inside + adjoining };
-            let over = |part: f64, whole: Option<f64>| whole.filter(|whole| *whole > 0.0).map(|whole| part / whole);
+            let over =
+                |part: f64, whole: Option<f64>| whole.filter(|whole| *whole > 0.0).map(|whole| part / whole);
             let ground = record.area_km2.map(|km2| km2 * 1e6);
             let figures = [over(cover, ground), over(land, ground), over(parks, record.population)];
             let names = ["green_cover", "green_land", "park_area_per_head"];
@@ -189,7 +209,10 @@ pub(crate) mod oracle {
                         let mut failed = Vec::new();
                         for (n, name) in names.iter().enumerate() {
                             let gates = level.gates.iter().filter(|gate| gate.measure.name() == *name);
-                            if gates.into_iter().any(|gate| figures[n].is_none_or(|figure| figure < gate.at_least)) {
+                            if gates
+                                .into_iter()
+                                .any(|gate| figures[n].is_none_or(|figure| figure < gate.at_least))
+                            {
                                 failed.push(*name);
                             }
                         }
@@ -201,9 +224,16 @@ pub(crate) mod oracle {
                     json!({"edition": id, "level": null, "held_back_by": held})
                 })
                 .collect();
-            let shown = judged.iter().find(|judged| judged["edition"] == history.settings.green_edition.as_str());
+            let shown =
+                judged.iter().find(|judged| judged["edition"] == history.settings.green_edition.as_str());
             let held = shown.map(|shown| {
-                shown["held_back_by"].as_array().unwrap().iter().filter_map(Json::as_str).collect::<Vec<_>>().join(",")
+                shown["held_back_by"]
+                    .as_array()
+                    .unwrap()
+                    .iter()
+                    .filter_map(Json::as_str)
+                    .collect::<Vec<_>>()
+                    .join(",")
             });
             json!({
                 "district": name, "green_cover": figures[0], "green_land": figures[1],
@@ -214,7 +244,8 @@ pub(crate) mod oracle {
             })
         };
         let (mut rows, mut city) = (Vec::new(), [0.0; 4]);
-        let mut whole = GreenDistrict { area_km2: Some(0.0), built_up: true, population: Some(0.0), land_per_head: None };
+        let mut whole =
+            GreenDistrict { area_km2: Some(0.0), built_up: true, population: Some(0.0), land_per_head: None };
         for (id, (grounds, record)) in &districts {
             let m2 = [0, 1, 2, 3].map(|n| grounds[n].m2());
             let name = if *id == Sym::EMPTY { "unknown" } else { history.name(*id) };

@@ -29,15 +29,30 @@ pub const VIEW: View = View {
             Column::new("residences", Type::Int, "居住区数", "Residences."),
             Column::new("residential_area", Type::Float, "居住用地面积", "Counted once.").unit("m²"),
             Column::new("covered_area", Type::Float, "覆盖面积", "Of it within reach of a park.").unit("m²"),
-            Column::new("share", Type::Float, "覆盖率", "By area, 0 to 1; null without residential area.").nullable(),
+            Column::new("share", Type::Float, "覆盖率", "By area, 0 to 1; null without residential area.")
+                .nullable(),
             Column::new("population", Type::Float, "人口", "Of the residences."),
             Column::new("covered_population", Type::Float, "覆盖人口", "Within reach of a park."),
-            Column::new("population_share", Type::Float, "人口覆盖率", "0 to 1; null without people.").nullable(),
-            Column::new("walking_population", Type::Float, "步行覆盖人口", "Within walking distance of an entrance.")
+            Column::new("population_share", Type::Float, "人口覆盖率", "0 to 1; null without people.")
                 .nullable(),
-            Column::new("walking_share", Type::Float, "步行覆盖率", "0 to 1; null without people or walkways.").nullable(),
-            Column::new("threshold", Type::Float, "达标线", "The share by area that the scheme asks for.").nullable(),
-            Column::new("meets", Type::Bool, "达标", "Whether the share by area is at least the threshold.").nullable(),
+            Column::new(
+                "walking_population",
+                Type::Float,
+                "步行覆盖人口",
+                "Within walking distance of an entrance.",
+            )
+            .nullable(),
+            Column::new(
+                "walking_share",
+                Type::Float,
+                "步行覆盖率",
+                "0 to 1; null without people or walkways.",
+            )
+            .nullable(),
+            Column::new("threshold", Type::Float, "达标线", "The share by area that the scheme asks for.")
+                .nullable(),
+            Column::new("meets", Type::Bool, "达标", "Whether the share by area is at least the threshold.")
+                .nullable(),
         ],
         bounded_by: "the number of districts named in residences, plus one, times that of enabled radius schemes",
     },

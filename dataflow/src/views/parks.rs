@@ -30,9 +30,14 @@ pub const VIEW: View = View {
             Column::new("class", Type::Text, "类别", "Of CJJ/T 85: G11, G12, G13, G14, G3.").nullable(),
             Column::new("status", Type::Text, "状态", "open, closed or planned."),
             Column::new("area_m2", Type::Float, "面积", "As recorded, else of its geometry.").unit("m²"),
-            Column::new("radius_m", Type::Float, "服务半径", "How far it reaches; null when it does not count.")
-                .nullable()
-                .unit("m"),
+            Column::new(
+                "radius_m",
+                Type::Float,
+                "服务半径",
+                "How far it reaches; null when it does not count.",
+            )
+            .nullable()
+            .unit("m"),
             Column::new(
                 "why_not",
                 Type::Text,

@@ -32,16 +32,38 @@ pub const VIEW: View = View {
             Column::new("scheme", Type::Text, "规则", "The radius scheme."),
             Column::new("district", Type::Text, "区县", "From its record.").nullable(),
             Column::new("population", Type::Float, "人口", "From its record."),
-            Column::new("area_m2", Type::Float, "面积", "Of its geometry; of a point as recorded.").unit("m²"),
-            Column::new("covered", Type::Bool, "已覆盖", "At least half of it lies within the radius of a park."),
-            Column::new("covered_share", Type::Float, "覆盖比例", "Share of its area within the radius, 0 to 1."),
-            Column::new("uncovered_population", Type::Float, "未覆盖人口", "People times the share not covered."),
-            Column::new("nearest_park", Type::Text, "最近公园", "In a straight line, open, of any size.").nullable(),
+            Column::new("area_m2", Type::Float, "面积", "Of its geometry; of a point as recorded.")
+                .unit("m²"),
+            Column::new(
+                "covered",
+                Type::Bool,
+                "已覆盖",
+                "At least half of it lies within the radius of a park.",
+            ),
+            Column::new(
+                "covered_share",
+                Type::Float,
+                "覆盖比例",
+                "Share of its area within the radius, 0 to 1.",
+            ),
+            Column::new(
+                "uncovered_population",
+                Type::Float,
+                "未覆盖人口",
+                "People times the share not covered.",
+            ),
+            Column::new("nearest_park", Type::Text, "最近公园", "In a straight line, open, of any size.")
+                .nullable(),
             Column::new("straight_m", Type::Float, "直线距离", "Between the boundaries; 0 when they meet.")
                 .nullable()
                 .unit("m"),
-            Column::new("walking_park", Type::Text, "步行最近公园", "Of those that count, by walking distance.")
-                .nullable(),
+            Column::new(
+                "walking_park",
+                Type::Text,
+                "步行最近公园",
+                "Of those that count, by walking distance.",
+            )
+            .nullable(),
             Column::new("walking_m", Type::Float, "步行距离", "Along walkways to the nearest entrance.")
                 .nullable()
                 .unit("m"),
@@ -49,7 +71,13 @@ pub const VIEW: View = View {
                 .nullable()
                 .unit("min"),
             Column::new("on_foot", Type::Bool, "步行可达", "Not farther than the scheme's walking distance."),
-            Column::new("path", Type::Json, "步行路径", "[[lon, lat], …] from the residence to the entrance.").nullable(),
+            Column::new(
+                "path",
+                Type::Json,
+                "步行路径",
+                "[[lon, lat], …] from the residence to the entrance.",
+            )
+            .nullable(),
         ],
         bounded_by: "the number of residences times that of enabled radius schemes",
     },

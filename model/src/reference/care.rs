@@ -89,7 +89,8 @@ impl CareAreaRef {
     pub fn read(reader: &mut Reader<'_>) -> Result<Self, String> {
         let mut assessments = reader.objects("assessments", |one| {
             let month = one.text("month")?.ok_or("missing_field: `assessments.month` is missing")?;
-            let digits = |part: &str, n: usize| part.len() == n && part.bytes().all(|byte| byte.is_ascii_digit());
+            let digits =
+                |part: &str, n: usize| part.len() == n && part.bytes().all(|byte| byte.is_ascii_digit());
             let well = month.split_once('-').is_some_and(|(year, month)| {
                 digits(year, 4) && digits(month, 2) && ("01"..="12").contains(&month)
             });
@@ -109,6 +110,11 @@ impl CareAreaRef {
             return Err("missing_field: `company` is missing".into());
         }
         let area_m2 = reader.number("area_m2", 1.0, 1e12)?.ok_or("missing_field: `area_m2` is missing")?;
-        Ok(Self { company, district: reader.symbol("district")?, area_m2: area_m2.round() as i64, assessments })
+        Ok(Self {
+            company,
+            district: reader.symbol("district")?,
+            area_m2: area_m2.round() as i64,
+            assessments,
+        })
     }
 }

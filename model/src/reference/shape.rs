@@ -104,7 +104,8 @@ mod tests {
     #[test]
     fn geojson_is_read_as_the_standard_has_it() {
         let ring = json!([[109.0, 36.0], [109.1, 36.0], [109.1, 36.1], [109.0, 36.0]]);
-        let Ok(Geometry::Areas(areas)) = Geometry::read(&json!({"type": "Polygon", "coordinates": [ring]})) else {
+        let Ok(Geometry::Areas(areas)) = Geometry::read(&json!({"type": "Polygon", "coordinates": [ring]}))
+        else {
             panic!("a polygon")
         };
         assert_eq!(areas[0][0].len(), 3);
