@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Our crates, and what each may know: dependencies of ours, and foreign crates that only it may use.
 const CRATES: &[(&str, &[&str], &[&str])] = &[
     ("model", &[], &[]),
-    ("matching", &[], &[]),
+    ("matching", &[], &["rstar"]),
     ("formula", &[], &["cel"]),
     ("ingest", &["model", "formula"], &["rdkafka", "fjall"]),
     ("dataflow", &["formula", "matching", "model", "tracks"], &["timely", "differential-dataflow"]),
