@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Our crates, and what each may know: dependencies of ours, and foreign crates that only it may use.
 const CRATES: &[(&str, &[&str], &[&str])] = &[
     ("model", &[], &[]),
-    ("matching", &[], &[]),
+    ("matching", &[], &["rstar"]),
     ("formula", &[], &["cel"]),
     ("green", &["model"], &["i_overlay"]),
     ("ingest", &["model", "formula"], &["rdkafka", "fjall"]),
