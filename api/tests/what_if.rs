@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use api::token::Secret;
-use api::{Api, ApiConfig, Health};
+use api::{Api, ApiConfig, Health, Partners};
 use model::{Changes, Column, Frame, Names, Op, Step, Type, Value, ViewId, ViewSpec};
 use serde_json::{Value as Json, json};
 
@@ -75,7 +75,8 @@ fn world() -> (Api, tempfile::TempDir) {
     let config =
         ApiConfig::new("127.0.0.1:0".parse().unwrap(), folder.path().to_owned(), Secret::random().unwrap());
     let names = Arc::new(Names::new());
-    let api = Api::start(config, SPECS.to_vec(), Arc::clone(&names), None, Arc::new(Fine), || 5_000).unwrap();
+    let partners = Partners { writer: None, warehouse: None, health: Arc::new(Fine), clock: || 5_000 };
+    let api = Api::start(config, SPECS.to_vec(), Arc::clone(&names), partners).unwrap();
     let (mut reference, mut radius) = (Changes::new(4), Changes::new(8));
     for record in records() {
         let text = |name: &str| record[name].as_str().unwrap();
