@@ -40,11 +40,16 @@ impl Judging<'_> {
         out: &mut Vec<Delta<Episode>>,
     ) -> (Option<Severity>, Option<i64>) {
         let (points, mut worst, mut wake) = (&series.points, None, None);
+        // What changed, and for late readings what held before: it may hold for longer now.
+        let span_of = span.unwrap_or(Span { from: 0, until: -1, in_order: true });
+        let held = match span_of.in_order {
+            true => None,
+            false => points.before(points.first_from(span_of.from)).find_map(Point::counted),
+        };
         let changed = || {
-            let span = span.unwrap_or(Span { from: 0, until: -1, in_order: true });
-            let run =
-                points.from(points.first_from(span.from)).take_while(move |point| point.ts() <= span.until);
-            run.filter_map(Point::counted)
+            let run = points.from(points.first_from(span_of.from));
+            let run = run.take_while(move |point| point.ts() <= span_of.until);
+            held.into_iter().chain(run.filter_map(Point::counted))
         };
         // The common case: nothing to remember, and nothing that any rule could mind.
         let quiet = changed().all(|value| covering.is_quiet(value));

@@ -359,6 +359,12 @@ impl Source<'_> {
         }
     }
 
+    /// Whether the series has a reading at `ts` that counts.
+    pub fn counts(&self, ts: i64) -> bool {
+        let there = self.points.get(self.points.first_from(ts));
+        there.is_some_and(|point| point.ts() == ts && point.counted().is_some())
+    }
+
     /// Whether a changed signal changes the signal after it: then all that follows has to be looked at.
     pub fn runs_on(&self) -> bool {
         matches!(self.rule.rule.signal, Signal::Unchanged { .. })

@@ -179,7 +179,7 @@ impl Verdict {
                 for ts in source.moments(from, until, clock) {
                     let differs = self.put(source, ts, clock, &mut changed);
                     // Past what changed, a run that says the same as before goes on as before.
-                    if source.runs_on() && ts > span.until && !differs && source.points.has(ts) {
+                    if source.runs_on() && ts > span.until && !differs && source.counts(ts) {
                         break;
                     }
                 }

@@ -238,6 +238,32 @@ fn history(mut events: Vec<(u8, Event)>, settings: Settings) -> History {
     history
 }
 
+fn reading(age: u8, value: i8, quality: u8) -> Event {
+    Event::Reading { sensor: 2, metric: 0, age, value, quality }
+}
+
+/// A run of equal readings is broken by a late one, beyond a reading that does not count.
+#[test]
+fn a_late_reading_breaks_a_run_beyond_a_bad_one() {
+    let unchanged = Event::Rule { rule: 2, variant: 5, hold: 0, clear_hold: 0, extra: 0 };
+    let events = vec![
+        (0, unchanged),
+        (0, reading(0, 11, 1)),
+        (7, reading(0, 0, 0)),
+        (8, reading(0, 10, 1)),
+        (9, reading(9, 0, 1)),
+    ];
+    check(&history(events, settings()));
+}
+
+/// The reading that ended it turns out to be bad: what held before it holds on.
+#[test]
+fn a_clear_reading_that_turns_bad_lets_the_condition_hold() {
+    let ladder = Event::Rule { rule: 2, variant: 0, hold: 2, clear_hold: 0, extra: 0 };
+    let events = vec![(0, ladder), (4, reading(23, 8, 1)), (4, reading(22, 0, 1)), (6, reading(30, 0, 0))];
+    check(&history(events, settings()));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { max_shrink_iters: 3000, ..ProptestConfig::default() })]
 
