@@ -25,7 +25,7 @@ use model::{Names, Sym};
 use crate::buffer::buffer;
 use crate::measure::{project, sheet_of};
 use crate::projection::{Sheet, SheetId};
-use crate::shape::{Rect, Shape, area, contains, difference, distance, intersection};
+use crate::shape::{Rect, SLACK_M, Shape, area, contains, difference, distance, intersection};
 
 /// Side of a cell, m.
 const CELL_M: f64 = 500.0;
@@ -210,19 +210,19 @@ impl SheetState {
             pieces.iter().fold(limit, |best, piece| distance(&piece.shape, &park.shape, best))
         };
         // A good guess first: then most of the others are out at once.
-        let (_, guess) = self.parks.iter().min_by(|a, b| bound(a.1).total_cmp(&bound(b.1)))?;
-        let mut best = (to(guess, f64::INFINITY), None::<Sym>);
+        let (&guessed, guess) = self.parks.iter().min_by(|a, b| bound(a.1).total_cmp(&bound(b.1)))?;
+        let mut best = (to(guess, f64::INFINITY), guessed);
         for (&id, park) in &self.parks {
-            if bound(park) > best.0 {
+            if bound(park) > best.0 + SLACK_M {
                 continue;
             }
             let metres = to(park, best.0.next_up());
-            let first = best.1.is_none_or(|there| names.resolve(id) < names.resolve(there));
+            let first = names.resolve(id) < names.resolve(best.1);
             if metres < best.0 || (metres == best.0 && first) {
-                best = (metres, Some(id));
+                best = (metres, id);
             }
         }
-        best.1.map(|park| (best.0, park))
+        Some(best)
     }
 }
 

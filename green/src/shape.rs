@@ -20,6 +20,9 @@ pub type Polygon = Vec<Ring>;
 /// Polygons that together are one thing.
 pub type Shape = Vec<Polygon>;
 
+/// Distances that differ by less than this, m, may do so by rounding.
+pub const SLACK_M: f64 = 1e-6;
+
 /// An axis-parallel box.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Rect {
@@ -169,7 +172,8 @@ pub fn distance(a: &Shape, b: &Shape, limit: f64) -> f64 {
         let edge = Rect { min: [p[0].min(q[0]), p[1].min(q[1])], max: [p[0].max(q[0]), p[1].max(q[1])] };
         for (r, s) in b.iter().flatten().flat_map(|ring| edges(ring)) {
             let other = Rect { min: [r[0].min(s[0]), r[1].min(s[1])], max: [r[0].max(s[0]), r[1].max(s[1])] };
-            if edge.distance(&other) >= best {
+            // A box may seem an ulp farther than what is in it.
+            if edge.distance(&other) > best + SLACK_M {
                 continue;
             }
             if crosses((p, q), (r, s)) {

@@ -192,8 +192,12 @@ def helsinki(binary, data, work, workers):
     for feature in features(folder / "buildings.geojson.gz"):
         if feature["properties"]["building"] in ("apartments", "residential"):
             name = f"home-{feature['properties']['id']}"
+            home = project(valid(shape(feature["geometry"])))
+            if home.is_empty:
+                print(f"     {name} has no area: left out")
+                continue
             records.append(record("residence", name, geometry=feature["geometry"], population=1))
-            homes[name] = project(valid(shape(feature["geometry"])))
+            homes[name] = home
     rows = replay(binary, records, work / "helsinki_parks", workers)
     said = {row["residence_id"]: row["straight_m"] for row in rows("residence_access")}
     worst, good = 0.0, said.keys() == homes.keys()
