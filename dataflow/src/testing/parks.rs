@@ -426,7 +426,8 @@ pub(super) fn blob(x: f64, y: f64, radius: f64, corners: u32, seed: u32) -> Geom
 fn record(history: &History, edit: &Edit) -> (Kind, Sym, Option<Typed>) {
     // Ids whose order as text is not that in which they come.
     let name = |kind: &str, n: u8| history.names.intern(&format!("{kind}{}", u32::from(n) * 37 % 101));
-    let grid = |n: u8, shift: u8| f64::from(n) * 160.0 + f64::from((n * 7 + shift * 13) % 31);
+    let grid =
+        |n: u8, shift: u8| f64::from(n) * 160.0 + f64::from((u32::from(n) * 7 + u32::from(shift) * 13) % 31);
     match *edit {
         Edit::Park { id, x, y, size, status, gates } => {
             let (x, y, radius) = (grid(x, id), grid(y, id + 5), f64::from(size) * 1.7);
