@@ -100,7 +100,7 @@ export function Journey(props: { dispatch: Dispatch }) {
             <button type="button" onClick={() => replay.jump(1)}>{t('stop')} ›</button>
             <button type="button" class="play" data-testid="play" onClick={replay.toggle}>{replay.running() ? '❚❚' : '▶'} {t('play')}</button>
             <For each={SPEEDS}>{(times) => <button type="button" aria-pressed={replay.speed() === times} onClick={() => replay.setSpeed(times)}>{times}×</button>}</For>
-            <a href={`./api/v1/views/vehicles/${encodeURIComponent(vehicle() ?? '')}/track?format=gpx`} download={`${vehicle()}.gpx`}>GPX</a>
+            <a href={`/api/v1/views/vehicles/${encodeURIComponent(vehicle() ?? '')}/track?format=gpx`} download={`${vehicle()}.gpx`}>GPX</a>
           </span>
         </Show>
         <button type="button" class="close" aria-label={t('close')} onClick={() => setVehicle(null)}>✕</button>
