@@ -71,7 +71,7 @@ export function Scores(props: { analytics: Analytics }) {
         </div>
         <div class="score-foot">
           <ScoreMap analytics={props.analytics} />
-          <p class="card-foot"><b>{t('howTo')}</b> {t('howToText')} {t('unitCount', { n: num(table().length) })}</p>
+          <p class="card-foot"><b>{t('howTo')}</b> {t('howToText')} {t('unitCount', { n: num(table().length) })}<Show when={frame()?.shippedBorders}> · {t('attribution')}</Show></p>
         </div>
       </Show>
     </section>

@@ -204,6 +204,7 @@ export function RoadMap(props: { dispatch: Dispatch }) {
         <Show when={frame()?.offers.has('tracks')}><span><i class="hole-key" />{t('hole')}</span></Show>
         <For each={SHAPES}>{(shape) => <span><ShapeMark shape={shape} palette={VEHICLE} />{t(shape)}</span>}</For>
         <Show when={roads().some((one) => one.schematic)}><span>{t('roadsSchematic')}</span></Show>
+        <Show when={frame()?.shippedBorders}><span>{t('attribution')}</span></Show>
       </div>
     </section>
   );
