@@ -13,7 +13,7 @@ export const zh = {
   parksTitle: '公园服务半径', parkSchemeOf: '规则', areaShare: '用地覆盖率', peopleShare: '人口覆盖率', walkingShare: '步行可达率', thresholdOf: '达标线 {share}%', uncoveredPeople: '未覆盖人口',
   uncoveredTitle: '未覆盖居住区', straightOf: '直线', walkingOf: '步行', coveredHome: '已覆盖', uncoveredHome: '未覆盖', park: '公园', parksMap: '公园与居住区地图', uncoveredN: '未覆盖 {n} 片',
   shareByDistrict: '区县覆盖率', howTo: '口径', howToText: '得分 = Σ（指标得分 × 权重），不适用的指标不计、其余权重按比例放大；暂定表示本期未结束或数据未齐。完整度是数据已齐的权重之和。',
-  coverageNow: '当班作业覆盖率', onTimeNow: '按时办结率', parkNow: '公园服务覆盖率', peopleNow: '公园服务人口', districtsTotal: '全市',
+  coverageNow: '当班作业覆盖率', onTimeNow: '按时办结率', parkNow: '公园服务覆盖率', peopleNow: '公园服务人口', districtsTotal: '全市', listComma: '、',
 };
 
 export const en: Record<keyof typeof zh, string> = {
@@ -30,5 +30,5 @@ export const en: Record<keyof typeof zh, string> = {
   parksTitle: 'Parks within reach', parkSchemeOf: 'Rule', areaShare: 'By area', peopleShare: 'By people', walkingShare: 'On foot', thresholdOf: 'asked for {share}%', uncoveredPeople: 'People out of reach',
   uncoveredTitle: 'Residences out of reach', straightOf: 'Straight', walkingOf: 'On foot', coveredHome: 'within reach', uncoveredHome: 'out of reach', park: 'park', parksMap: 'Map of parks and residences', uncoveredN: '{n} out of reach',
   shareByDistrict: 'By district', howTo: 'How it is computed', howToText: 'Score = Σ (points of an indicator × weight). Indicators that do not apply are left out and the other weights grow. Provisional: the period is not over or an input is missing. Complete: the weight whose inputs are there.',
-  coverageNow: 'Coverage, this shift', onTimeNow: 'Closed on time', parkNow: 'Parks within reach', peopleNow: 'People within reach', districtsTotal: 'City',
+  coverageNow: 'Coverage, this shift', onTimeNow: 'Closed on time', parkNow: 'Parks within reach', peopleNow: 'People within reach', districtsTotal: 'City', listComma: ', ',
 };

@@ -32,7 +32,7 @@ export function Inputs(props: { analytics: Analytics; scheme: string; unit: stri
                   <p>
                     <code>{input.name}</code> = <b>{num(input.value)}</b>
                     <Show when={input.total !== null}>
-                      {' · '}{t('casesOf', { n: num(input.total) })} {input.cases.slice(0, IDS_SHOWN).join('、')}{input.cases.length > IDS_SHOWN ? ' …' : ''}
+                      {' · '}{t('casesOf', { n: num(input.total) })} {input.cases.slice(0, IDS_SHOWN).join(t('listComma'))}{input.cases.length > IDS_SHOWN ? ' …' : ''}
                     </Show>
                     <small> {t('asOf', { time: clock(tick) })}</small>
                   </p>
