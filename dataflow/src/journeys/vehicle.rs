@@ -118,7 +118,9 @@ impl Vehicle {
                 let fold = VehicleFold { params, fences: &areas.fences, profile: &self.profile };
                 self.journal.put(&fold, new);
             }
-            None => drop(self.journal.take(ts)),
+            None => {
+                self.journal.take(ts);
+            }
         }
         if self.first_ts.is_none_or(|first| ts <= first) {
             // A first fix that is taken back leaves the next one as the first.

@@ -208,7 +208,7 @@ pub(crate) mod oracle {
                 a + ((b - a) as f64 * share).round() as i64
             };
             // When it crossed last, seen from fix i: looking back over the fixes on the same side.
-            let crossed = |i: usize, visiting: bool| {
+            let crossed = |i: usize| {
                 for j in (1..=i).rev() {
                     let shares = crossings(fence, &piece[j - 1], &piece[j]);
                     match (is[j - 1], is[j]) {
@@ -217,7 +217,6 @@ pub(crate) mod oracle {
                         _ => {}
                     }
                 }
-                let _ = visiting;
                 piece[0].ts
             };
             let mut since: Option<i64> = is[0].then_some(piece[0].ts);
@@ -237,9 +236,9 @@ pub(crate) mod oracle {
                     continue;
                 }
                 match (since, is[i]) {
-                    (None, true) => since = Some(crossed(i, true)),
+                    (None, true) => since = Some(crossed(i)),
                     (Some(from), false) => {
-                        let to = crossed(i, false);
+                        let to = crossed(i);
                         events.push(("visit", from, Some(to), to));
                         since = None;
                     }
@@ -251,7 +250,7 @@ pub(crate) mod oracle {
                 if n + 1 == pieces.len() {
                     events.push(("visit", from, None, piece[last].ts));
                 } else {
-                    let to = if is[last] { piece[last].ts } else { crossed(last, false) };
+                    let to = if is[last] { piece[last].ts } else { crossed(last) };
                     events.push(("visit", from, Some(to), to));
                 }
             }

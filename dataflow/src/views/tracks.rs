@@ -12,9 +12,11 @@ use std::sync::Arc;
 
 use model::rows::DEGREE;
 use model::{Column, Type, Value, ViewSpec};
+use timely::dataflow::operators::vec::Filter;
 
 use super::View;
 use super::vehicles::{TrackFix, decimal};
+use crate::operators::delta::Delta;
 use crate::operators::park::expire;
 use crate::operators::publish::ViewRow;
 
@@ -39,7 +41,13 @@ pub const VIEW: View = View {
     render: |context, id| {
         let (settings, retention) = (Arc::clone(&context.settings), context.settings.track_retention_ms);
         let since = move |fix: &TrackFix| super::kept_from(&settings, retention, fix.ts);
-        context.publish(expire(context.track.clone(), "tracks", retention, since), id);
+        // The same fix sent again has another tick, which is no column here.
+        let differs = |delta: &Delta<TrackFix>| match (&delta.old, &delta.new) {
+            (Some(old), Some(new)) => TrackFix { tick: new.tick, ..old.clone() } != *new,
+            _ => true,
+        };
+        let track = context.track.clone().filter(move |(_, delta)| differs(delta));
+        context.publish(expire(track, "tracks", retention, since), id);
     },
     #[cfg(test)]
     oracle: oracle::rows,
