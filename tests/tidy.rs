@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 /// Our crates, and what each may know: dependencies of ours, and foreign crates that only it may use.
 const CRATES: &[(&str, &[&str], &[&str])] = &[
     ("model", &[], &[]),
-    ("matching", &[], &[]),
+    ("matching", &[], &["rstar"]),
     ("ingest", &["model"], &["rdkafka", "fjall"]),
     ("dataflow", &["matching", "model", "tracks"], &["timely", "differential-dataflow"]),
     ("sinks", &["model"], &["clickhouse", "libloading"]),
