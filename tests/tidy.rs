@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 /// Our crates, and what each may know: dependencies of ours, and foreign crates that only it may use.
 const CRATES: &[(&str, &[&str], &[&str])] = &[
     ("model", &[], &[]),
+    ("formula", &[], &["cel"]),
     ("ingest", &["model"], &["rdkafka", "fjall"]),
     ("dataflow", &["model"], &["timely", "differential-dataflow"]),
     ("sinks", &["model"], &["clickhouse", "libloading"]),
