@@ -8,6 +8,7 @@
 //! knows timely and differential; it does no I/O and knows neither Kafka, ClickHouse, HTTP nor tokio.
 
 pub mod calendar;
+pub mod casework;
 pub mod engine;
 pub mod operators;
 pub mod series;

@@ -1,34 +1,43 @@
 //! `cases`: each case as its events say, in order of `ts`, and whether it is overdue.
 //!
-//! **Meaning.** The events of a case are folded in order of `ts` (events of one `ts` in the order of the life cycle),
-//! whatever order they arrive in; the same (case, `ts`, event) again replaces the earlier one. The handling limit is
-//! frozen when the case is dispatched; its deadline follows the working calendar *as it is now*; an extension adds the
-//! limit once more, at most twice and not after the deadline; a suspension stops the clock; a failed check (返工) starts
-//! it again. A case is *overdue* when it was handled after its deadline, or is open, not handled and T is past it; not
-//! while it is suspended, and never once an appeal was granted. Closing counts as handling where no event said so.
-//! Source: the life cycle of GB/T 30428 as published by 运城.
+//! **Meaning.** What the events of a case make of it by [`crate::casework::life`]: stage, clocks, deadline, and the
+//! instants of its steps. The same (case, `ts`, event) again replaces the earlier one. A case is *overdue* when it was
+//! handled after its deadline, or is open, not handled and T is past it; not while it is suspended, and never once an
+//! appeal was granted. Closing counts as handling where no event said so. `counts` says in which statistics it counts
+//! ([`crate::casework::counts`]) and at which instant, which is what a count of `case_rates` is made of.
 //!
-//! **Mechanism.** State by case, folded again when an event arrives; the deadline is an appointment, so a case becomes
-//! overdue by itself. A changed calendar folds the cases whose limit counts working time again.
+//! **Mechanism.** State by case, folded again when an event arrives; whatever time alone will change next (a deadline, a
+//! limit of a step, the end of a suspension) is an appointment, so a case becomes overdue by itself. A changed calendar
+//! folds the cases whose limit counts working time again.
 //!
 //! **State.** The events of every case.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
-use model::rows::Limit;
-use model::{CaseEvent, CaseEventKind, Column, StreamId, Sym, Tick, Type, Typed, Value, ViewSpec};
+use model::{
+    CaseEvent, CaseEventKind, Column, Names, Row, StreamId, Sym, Tick, Type, Typed, Value, ViewSpec,
+};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::operators::Capability;
 
+use super::case_quality::QualityRow;
 use super::reference::CurrentRow;
 use super::{Replaced, View};
 use crate::Settings;
 use crate::calendar::{Calendar, counts_working_time};
+use crate::casework::counts::{self, COUNTS};
+pub use crate::casework::life::CaseRow;
+use crate::casework::life::{Channel, Events, Life, Rules};
 use crate::operators::delta::{Delta, Keyed};
 use crate::operators::keyed::KeyedState;
 use crate::operators::publish::ViewRow;
 use crate::operators::ticked::{Fed, Inbox, Port, Tagged, fed};
+
+const fn time(name: &'static str, zh: &'static str, doc: &'static str) -> Column {
+    Column::new(name, Type::Time, zh, doc).nullable()
+}
 
 /// The view.
 pub const VIEW: View = View {
@@ -45,30 +54,63 @@ pub const VIEW: View = View {
                 "环节",
                 "reported, rejected, filed, dispatched, suspended, handled, verified, closed, voided or merged.",
             ),
+            Column::new("stage_ts", Type::Time, "环节开始时间", "When that stage began."),
             Column::new("class", Type::Text, "案件类别", "Kind and code, such as event:0112.").nullable(),
             Column::new("district", Type::Text, "区县", "Where it is.").nullable(),
             Column::new("grid", Type::Text, "单元网格", "Unit grid code.").nullable(),
+            Column::new("lon", Type::Float, "经度", "WGS-84.").nullable().unit("deg"),
+            Column::new("lat", Type::Float, "纬度", "WGS-84.").nullable().unit("deg"),
             Column::new("department", Type::Text, "专业部门", "Who has to handle it.").nullable(),
             Column::new("source", Type::Text, "来源", "Who reported it.").nullable(),
-            Column::new("deadline_ts", Type::Time, "处置时限", "Until when it must be handled.").nullable(),
+            time("deadline_ts", "处置时限", "Until when it must be handled."),
             Column::new(
                 "overdue",
                 Type::Bool,
                 "超期",
                 "Handled after the deadline, or not handled and past it.",
             ),
+            Column::new("exempt", Type::Bool, "申诉免责", "An appeal was granted: never overdue."),
             Column::new(
                 "opened_ts",
                 Type::Time,
                 "上报时间",
                 "When it was reported; the first event if no report is known.",
             ),
-            Column::new("handled_ts", Type::Time, "处置时间", "When it was handled last.").nullable(),
-            Column::new("closed_ts", Type::Time, "结案时间", "When it was closed last.").nullable(),
+            time("accepted_ts", "受理时间", "When it was first answered."),
+            time("confirmed_ts", "核实时间", "When it was confirmed on site before filing."),
+            time("filed_ts", "立案时间", "When it was first filed, or dispatched where no event says so."),
+            time("dispatched_ts", "派遣时间", "When it was first dispatched."),
+            time("handled_ts", "处置时间", "When it was handled last."),
+            time("checked_ts", "核查时间", "When its handling was checked last."),
+            time("closed_ts", "结案时间", "When it was closed last."),
+            time("reworked_ts", "返工时间", "When a check failed last."),
+            time("rated_ts", "评价时间", "When it was rated last."),
+            Column::new(
+                "clock",
+                Type::Text,
+                "计时环节",
+                "Whose limit runs: accept, file, dispatch, handle, check, close.",
+            )
+            .nullable(),
+            time("clock_due_ts", "环节时限", "Until when that step must be done."),
             Column::new("rework_count", Type::Int, "返工次数", "Failed checks."),
+            Column::new(
+                "late_rounds",
+                Type::Int,
+                "超期返工次数",
+                "Rounds before a failed check that were late.",
+            ),
+            Column::new("return_count", Type::Int, "回退次数", "Times a department sent it back."),
             Column::new("extension_count", Type::Int, "延期次数", "Extensions granted."),
+            Column::new("reopen_count", Type::Int, "重办次数", "Times it was opened again."),
             Column::new("satisfaction", Type::Int, "满意度", "1 to 5, of the last rating.").nullable(),
             Column::new("merged_into", Type::Text, "并入案件", "The case that goes on.").nullable(),
+            Column::new(
+                "counts",
+                Type::Json,
+                "计入指标",
+                "Instant (Unix ms) to the counts of case_rates that it is in at that instant.",
+            ),
         ],
         bounded_by: "the number of cases in the log",
     },
@@ -76,91 +118,6 @@ pub const VIEW: View = View {
     #[cfg(test)]
     oracle: oracle::rows,
 };
-
-/// Where a case is in its life.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Stage {
-    /// 上报.
-    #[default]
-    Reported,
-    /// 不予受理.
-    Rejected,
-    /// 立案.
-    Filed,
-    /// 派遣.
-    Dispatched,
-    /// 挂账.
-    Suspended,
-    /// 处置.
-    Handled,
-    /// 核查通过.
-    Verified,
-    /// 结案.
-    Closed,
-    /// 作废.
-    Voided,
-    /// 并案.
-    Merged,
-}
-
-impl Stage {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Reported => "reported",
-            Self::Rejected => "rejected",
-            Self::Filed => "filed",
-            Self::Dispatched => "dispatched",
-            Self::Suspended => "suspended",
-            Self::Handled => "handled",
-            Self::Verified => "verified",
-            Self::Closed => "closed",
-            Self::Voided => "voided",
-            Self::Merged => "merged",
-        }
-    }
-
-    /// Whether somebody still has to do something.
-    pub fn open(self) -> bool {
-        !matches!(self, Self::Rejected | Self::Closed | Self::Voided | Self::Merged)
-    }
-}
-
-/// A row of the view.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct CaseRow {
-    /// The case.
-    pub case: Sym,
-    /// Where it is in its life.
-    pub stage: Stage,
-    /// Empty when not said.
-    pub class: Sym,
-    /// Empty when not said.
-    pub district: Sym,
-    /// Empty when not said.
-    pub grid: Sym,
-    /// Empty when not dispatched.
-    pub department: Sym,
-    /// Empty when not said.
-    pub source: Sym,
-    /// Unix ms.
-    pub deadline_ts: Option<i64>,
-    /// Whether it is overdue.
-    pub overdue: bool,
-    /// Unix ms.
-    pub opened_ts: i64,
-    /// Unix ms.
-    pub handled_ts: Option<i64>,
-    /// Unix ms.
-    pub closed_ts: Option<i64>,
-    /// Failed checks.
-    pub rework_count: u32,
-    /// Extensions granted.
-    pub extension_count: u32,
-    /// 1 to 5.
-    pub satisfaction: Option<u8>,
-    /// Empty unless merged.
-    pub merged_into: Sym,
-}
 
 impl Keyed for CaseRow {
     type Key = Sym;
@@ -174,185 +131,164 @@ impl ViewRow for CaseRow {
         let time = |ts: Option<i64>| ts.map_or(Value::Null, Value::Int);
         out.push(Value::Name(self.case));
         out.push(Value::Literal(self.stage.name()));
+        out.push(Value::Int(self.stage_ts));
         out.push(Value::name_or_null(self.class));
         out.push(Value::name_or_null(self.district));
         out.push(Value::name_or_null(self.grid));
+        let degrees = |n: i32| Value::Float(f64::from(n) / model::rows::DEGREE);
+        out.push(self.place.map_or(Value::Null, |(lon, _)| degrees(lon)));
+        out.push(self.place.map_or(Value::Null, |(_, lat)| degrees(lat)));
         out.push(Value::name_or_null(self.department));
         out.push(Value::name_or_null(self.source));
         out.push(time(self.deadline_ts));
         out.push(Value::Bool(self.overdue));
+        out.push(Value::Bool(self.exempt));
         out.push(Value::Int(self.opened_ts));
+        out.push(time(self.accepted_ts));
+        out.push(time(self.confirmed_ts));
+        out.push(time(self.filed_ts));
+        out.push(time(self.dispatched_ts));
         out.push(time(self.handled_ts));
+        out.push(time(self.checked_ts));
         out.push(time(self.closed_ts));
+        out.push(time(self.reworked_ts));
+        out.push(time(self.rated_ts));
+        out.push(self.clock.name().map_or(Value::Null, Value::Literal));
+        out.push(time(self.clock_due_ts));
         out.push(Value::Int(i64::from(self.rework_count)));
+        out.push(Value::Int(i64::from(self.late_rounds)));
+        out.push(Value::Int(i64::from(self.return_count)));
         out.push(Value::Int(i64::from(self.extension_count)));
+        out.push(Value::Int(i64::from(self.reopen_count)));
         out.push(self.satisfaction.map_or(Value::Null, |n| Value::Int(i64::from(n))));
         out.push(Value::name_or_null(self.merged_into));
+        out.push(Value::Text(counts_json(self).into()));
     }
 }
 
-/// Events by time and rank in the life cycle.
-type Events = BTreeMap<(i64, u8), CaseEventKind>;
-
-/// What the events say, before the clock is asked.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Folded {
-    row: CaseRow,
-    exempt: bool,
-    limit: Option<Limit>,
-    /// What was left of the limit when the case was suspended, in the time that its unit counts, ms.
-    suspended: Option<i64>,
-}
-
-impl Folded {
-    fn of(case: Sym, events: &Events, calendar: &Calendar, max_extensions: u32) -> Self {
-        let mut folded = Self::default();
-        folded.row.case = case;
-        folded.row.opened_ts = events.keys().next().map_or(0, |(ts, _)| *ts);
-        for (&(ts, _), event) in events {
-            folded.apply(ts, event, calendar, max_extensions);
+/// The counts that `row` is in, by instant, as JSON.
+fn counts_json(row: &CaseRow) -> String {
+    let mut facts = Vec::with_capacity(32);
+    counts::facts(row, &mut facts);
+    facts.sort_by_key(|(_, _, ts)| *ts);
+    let mut json = String::with_capacity(512);
+    json.push('{');
+    let mut before = None;
+    for (count, _, ts) in facts {
+        if before == Some(ts) {
+            json.push(',');
+        } else {
+            let end = if before.is_some() { "]," } else { "" };
+            // Writing to a string cannot fail.
+            let _ = write!(json, "{end}\"{ts}\":[");
         }
-        folded
+        before = Some(ts);
+        let _ = write!(json, "\"{}\"", COUNTS[count as usize].name);
     }
-
-    fn apply(&mut self, ts: i64, event: &CaseEventKind, calendar: &Calendar, max_extensions: u32) {
-        let row = &mut self.row;
-        match event {
-            CaseEventKind::Reported { source, class, district, grid, .. } => {
-                (row.source, row.class, row.district, row.grid) = (*source, *class, *district, *grid);
-                row.opened_ts = ts;
-            }
-            CaseEventKind::Rejected => row.stage = Stage::Rejected,
-            CaseEventKind::Filed => row.stage = Stage::Filed,
-            CaseEventKind::Dispatched { department, limit } => {
-                row.stage = Stage::Dispatched;
-                row.department = *department;
-                row.handled_ts = None;
-                row.deadline_ts = limit.map(|limit| calendar.deadline(ts, limit));
-                (self.limit, self.suspended) = (*limit, None);
-            }
-            CaseEventKind::Returned => {
-                row.stage = Stage::Filed;
-                row.deadline_ts = None;
-                (self.limit, self.suspended) = (None, None);
-            }
-            CaseEventKind::Extended => {
-                if let (Some(limit), Some(deadline)) = (self.limit, row.deadline_ts)
-                    && row.extension_count < max_extensions
-                    && ts <= deadline
-                {
-                    row.deadline_ts = Some(calendar.deadline(deadline, limit));
-                    row.extension_count += 1;
-                }
-            }
-            CaseEventKind::Suspended => {
-                row.stage = Stage::Suspended;
-                if let (Some(limit), Some(deadline)) = (self.limit, row.deadline_ts) {
-                    self.suspended = Some(calendar.left(ts, deadline, limit.unit).max(0));
-                    row.deadline_ts = None;
-                }
-            }
-            CaseEventKind::Resumed => {
-                if row.stage == Stage::Suspended {
-                    row.stage = Stage::Dispatched;
-                }
-                if let (Some(limit), Some(left)) = (self.limit, self.suspended.take()) {
-                    row.deadline_ts = Some(calendar.after(ts, left, limit.unit));
-                }
-            }
-            CaseEventKind::Handled => {
-                row.stage = Stage::Handled;
-                row.handled_ts = Some(ts);
-            }
-            CaseEventKind::Verified { passed: true } => row.stage = Stage::Verified,
-            CaseEventKind::Verified { passed: false } => {
-                row.stage = Stage::Dispatched;
-                row.rework_count += 1;
-                row.handled_ts = None;
-                row.deadline_ts = self.limit.map(|limit| calendar.deadline(ts, limit));
-                self.suspended = None;
-            }
-            CaseEventKind::Closed => {
-                row.stage = Stage::Closed;
-                row.closed_ts = Some(ts);
-                row.handled_ts = row.handled_ts.or(Some(ts));
-            }
-            CaseEventKind::Reopened => {
-                row.stage = Stage::Filed;
-                (row.closed_ts, row.handled_ts, row.deadline_ts) = (None, None, None);
-                (self.limit, self.suspended) = (None, None);
-            }
-            CaseEventKind::Voided => row.stage = Stage::Voided,
-            CaseEventKind::AppealGranted => self.exempt = true,
-            CaseEventKind::Merged { into } => {
-                row.stage = Stage::Merged;
-                row.merged_into = *into;
-            }
-            CaseEventKind::Rated { satisfaction } => row.satisfaction = Some(*satisfaction),
-        }
-    }
-
-    /// The row at `now`, and when time alone will change it.
-    fn at(&self, now: i64) -> (CaseRow, Option<i64>) {
-        let mut row = self.row.clone();
-        let Some(deadline) = row.deadline_ts.filter(|_| !self.exempt) else { return (row, None) };
-        let waits = row.stage.open() && row.handled_ts.is_none();
-        row.overdue = match row.handled_ts {
-            Some(handled) => handled > deadline,
-            None => waits && now > deadline,
-        };
-        let due = (waits && !row.overdue && deadline < i64::MAX).then_some(deadline + 1);
-        (row, due)
-    }
+    json.push_str(if before.is_some() { "]}" } else { "}" });
+    json
 }
 
 /// One case.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Case {
     events: Events,
-    folded: Folded,
+    life: Life,
     said: Option<CaseRow>,
+    /// What was said of its quality.
+    flagged: Vec<QualityRow>,
 }
 
 /// What the operator says, on its way out.
 #[derive(Default)]
 struct Out {
     cases: Vec<(Tick, Delta<CaseRow>)>,
+    quality: Vec<(Tick, Delta<QualityRow>)>,
     replaced: Vec<(Tick, Replaced)>,
+}
+
+/// How the sources of the contract are counted.
+#[derive(Clone, Copy)]
+pub(super) struct Channels {
+    patrol: Sym,
+    hotline: Sym,
+    public_app: Sym,
+}
+
+impl Channels {
+    pub(super) fn new(names: &Names) -> Self {
+        Self {
+            patrol: names.intern("patrol"),
+            hotline: names.intern("hotline_12345"),
+            public_app: names.intern("public_app"),
+        }
+    }
+
+    fn of(self, source: Sym) -> Channel {
+        match source {
+            source if source == self.patrol => Channel::Patrol,
+            source if source == self.hotline => Channel::Hotline,
+            source if source == self.public_app => Channel::PublicApp,
+            _ => Channel::Other,
+        }
+    }
 }
 
 struct Cases {
     settings: Arc<Settings>,
     calendar: Calendar,
+    channels: Channels,
     cases: KeyedState<Sym, Case>,
 }
 
-/// Renders the operator: cases, and the number of replaced events.
+/// What the operator says.
+pub(super) struct Said<'s> {
+    /// Cases.
+    pub cases: Tagged<'s, Delta<CaseRow>>,
+    /// What is wrong with their events.
+    pub quality: Tagged<'s, Delta<QualityRow>>,
+    /// Replaced events.
+    pub replaced: Tagged<'s, Replaced>,
+}
+
+/// Renders the operator.
 pub(super) fn operate<'s>(
     events: Inbox<CaseEvent>,
     calendar: Tagged<'s, Delta<CurrentRow>>,
     settings: &Arc<Settings>,
-) -> (Tagged<'s, Delta<CaseRow>>, Tagged<'s, Replaced>) {
+    names: &Names,
+) -> Said<'s> {
     let logic = Cases {
         settings: Arc::clone(settings),
         calendar: Calendar::new(settings),
+        channels: Channels::new(names),
         cases: KeyedState::default(),
     };
     fed(calendar.scope(), "cases", events, calendar, logic, |builder| {
         let (mut to_cases, cases) = Port::new(builder);
+        let (mut to_quality, quality) = Port::new(builder);
         let (mut to_replaced, replaced) = Port::new(builder);
         let send = move |capabilities: &[Capability<Tick>], out: &mut Out| {
             to_cases.send(&capabilities[0], &mut out.cases);
-            to_replaced.send(&capabilities[1], &mut out.replaced);
+            to_quality.send(&capabilities[1], &mut out.quality);
+            to_replaced.send(&capabilities[2], &mut out.replaced);
         };
-        ((cases, replaced), send)
+        (Said { cases, quality, replaced }, send)
     })
 }
 
 impl Cases {
     fn settle(&mut self, id: Sym, tick: Tick, out: &mut Out) {
         let Some(case) = self.cases.get_mut(id) else { return };
-        let (row, due) = case.folded.at(i64::try_from(tick).unwrap_or(i64::MAX));
+        let channels = self.channels;
+        let channel = |source| channels.of(source);
+        let rules = Rules { calendar: &self.calendar, settings: &self.settings, channel: &channel };
+        let (row, due) = case.life.at(i64::try_from(tick).unwrap_or(i64::MAX), &rules);
+        let flags = case.life.flags.iter().map(|flag| QualityRow::of_event(&row, flag)).collect();
+        for delta in QualityRow::changes(&case.flagged, &flags) {
+            out.quality.push((tick, delta));
+        }
+        case.flagged = flags;
         if case.said.as_ref() != Some(&row) {
             let old = case.said.replace(row.clone());
             out.cases.push((tick, Delta { old, new: Some(row) }));
@@ -405,9 +341,12 @@ impl Fed for Cases {
         }
         changed.sort_unstable();
         changed.dedup();
+        let channels = self.channels;
+        let channel = |source| channels.of(source);
+        let rules = Rules { calendar: &self.calendar, settings: &self.settings, channel: &channel };
         for id in &changed {
             let case = self.cases.entry(*id);
-            case.folded = Folded::of(*id, &case.events, &self.calendar, self.settings.max_extensions);
+            case.life = Life::of(*id, &case.events, &rules);
         }
         touched.extend(changed);
         touched.sort_unstable();
@@ -453,7 +392,7 @@ pub(crate) mod oracle {
     struct Days(Vec<(Sym, CalendarRef)>);
 
     impl Days {
-        /// Whether the quarter of a second that begins at `ts` is working time, for a city eight hours ahead.
+        /// Whether the minute of `ts` is working time, for a city eight hours ahead.
         fn works(&self, ts: i64) -> bool {
             let local = ts + 8 * 3_600_000;
             let (day, minute) = (local / 86_400_000, (local / 60_000 % 1440) as u16);
@@ -468,15 +407,15 @@ pub(crate) mod oracle {
             working && hours.iter().any(|(from, to)| (*from..*to).contains(&minute))
         }
 
-        /// Walks on in steps of a quarter of a second until `length` of time that counts is over.
+        /// Walks on from minute to minute until `length` of time that counts is over.
         fn walk(&self, from: i64, length: i64, unit: LimitUnit) -> i64 {
             if matches!(unit, LimitUnit::UrgentHour | LimitUnit::NaturalDay) {
                 return from + length;
             }
             let (mut at, mut left) = (from, length);
             loop {
-                // Nights and weekends in one stride.
-                let stride = if self.works(at) { 250 } else { 60_000 - at.rem_euclid(60_000) };
+                // A minute works or not as a whole; so do nights and weekends, minute by minute.
+                let stride = 60_000 - at.rem_euclid(60_000);
                 if self.works(at) {
                     if left <= stride {
                         return at + left;
@@ -491,11 +430,13 @@ pub(crate) mod oracle {
             if matches!(unit, LimitUnit::UrgentHour | LimitUnit::NaturalDay) {
                 return to - from;
             }
-            (0..(to - from).max(0))
-                .step_by(250)
-                .filter(|ms| self.works(from + ms))
-                .map(|ms| (to - from - ms).min(250))
-                .sum()
+            let (mut at, mut sum) = (from, 0);
+            while at < to {
+                let next = (at + 60_000 - at.rem_euclid(60_000)).min(to);
+                sum += if self.works(at) { next - at } else { 0 };
+                at = next;
+            }
+            sum
         }
     }
 
@@ -508,7 +449,21 @@ pub(crate) mod oracle {
         (limit.amount * hours * 3_600_000.0).round() as i64
     }
 
+    /// What is said of one case, and where it counts.
+    pub(crate) struct Told {
+        pub row: Json,
+        pub place: Option<(i32, i32)>,
+        /// Time, event, reason and the stage met.
+        pub problems: Vec<(i64, &'static str, &'static str, &'static str)>,
+        /// Count, number and instant.
+        pub counted: Vec<(&'static str, i64, i64)>,
+    }
+
     pub(crate) fn rows(history: &History, at: Tick) -> Vec<Json> {
+        told(history, at).into_iter().map(|told| told.row).collect()
+    }
+
+    pub(crate) fn told(history: &History, at: Tick) -> Vec<Told> {
         let calendar = reference::oracle::typed(history, at, Kind::Calendar);
         let days = Days(
             calendar
@@ -519,85 +474,347 @@ pub(crate) mod oracle {
                 })
                 .collect(),
         );
-        events(history, at).into_iter().map(|(case, events)| row(history, at, &days, case, &events)).collect()
+        events(history, at)
+            .into_iter()
+            .map(|(case, events)| tell(history, at, &days, case, &events))
+            .collect()
     }
 
-    fn row(history: &History, at: Tick, days: &Days, case: Sym, events: &BTreeMap<(i64, u8), E>) -> Json {
-        let name = |sym: Sym| history.name_or_null(sym);
-        let (mut stage, mut limit, mut left): (_, Option<Limit>, Option<i64>) = ("reported", None, None);
-        let (mut deadline, mut handled, mut closed): (Option<i64>, Option<i64>, Option<i64>) =
-            (None, None, None);
-        let (mut reworks, mut extensions, mut exempt, mut satisfaction) = (0, 0, false, None);
-        let (mut department, mut into) = (Json::Null, Json::Null);
-        for (&(ts, _), event) in events {
-            match event {
-                E::Reported { .. } => {}
-                E::Rejected => stage = "rejected",
-                E::Filed => stage = "filed",
-                E::Dispatched { department: to, limit: new } => {
-                    (stage, department, limit, left, handled) = ("dispatched", name(*to), *new, None, None);
-                    deadline = limit.map(|limit| days.walk(ts, length(limit), limit.unit));
-                }
-                E::Returned => (stage, deadline, limit, left) = ("filed", None, None, None),
-                E::Extended => {
-                    if let (Some(limit), Some(until)) = (limit, deadline)
-                        && ts <= until
-                        && extensions < 2
-                    {
-                        deadline = Some(days.walk(until, length(limit), limit.unit));
-                        extensions += 1;
-                    }
-                }
-                E::Suspended => {
-                    stage = "suspended";
-                    if let (Some(limit), Some(until)) = (limit, deadline) {
-                        left = Some(if until < ts { 0 } else { days.between(ts, until, limit.unit) });
-                        deadline = None;
-                    }
-                }
-                E::Resumed => {
-                    stage = if stage == "suspended" { "dispatched" } else { stage };
-                    if let (Some(limit), Some(rest)) = (limit, left) {
-                        (deadline, left) = (Some(days.walk(ts, rest, limit.unit)), None);
-                    }
-                }
-                E::Handled => (stage, handled) = ("handled", Some(ts)),
-                E::Verified { passed: true } => stage = "verified",
-                E::Verified { passed: false } => {
-                    (stage, handled, reworks) = ("dispatched", None, reworks + 1);
-                    deadline = limit.map(|limit| days.walk(ts, length(limit), limit.unit));
-                    left = None;
-                }
-                E::Closed => (stage, closed, handled) = ("closed", Some(ts), handled.or(Some(ts))),
-                E::Reopened => {
-                    (stage, closed, handled) = ("filed", None, None);
-                    (deadline, limit, left) = (None, None, None);
-                }
-                E::Voided => stage = "voided",
-                E::AppealGranted => exempt = true,
-                E::Merged { into: other } => (stage, into) = ("merged", name(*other)),
-                E::Rated { satisfaction: n } => satisfaction = Some(*n),
+    /// The stages in which an event may come.
+    fn allowed(event: &E) -> &'static [&'static str] {
+        match event {
+            E::Reported { .. } | E::Rejected | E::Filed => &["reported"],
+            E::Dispatched { .. } => &["filed"],
+            E::Returned | E::Extended | E::Suspended | E::Handled => &["dispatched"],
+            E::Resumed => &[
+                "reported",
+                "rejected",
+                "filed",
+                "dispatched",
+                "suspended",
+                "handled",
+                "verified",
+                "closed",
+                "voided",
+                "merged",
+            ],
+            E::Verified { .. } => &["reported", "handled"],
+            E::Closed => &["verified"],
+            E::Reopened | E::AppealGranted | E::Rated { .. } => &["closed"],
+            E::Voided | E::Merged { .. } => {
+                &["reported", "filed", "dispatched", "suspended", "handled", "verified"]
             }
         }
-        let report = events.iter().rev().find_map(|((ts, _), event)| match event {
-            E::Reported { source, class, district, grid, .. } => {
-                Some((*ts, [*source, *class, *district, *grid]))
+    }
+
+    fn tell(history: &History, at: Tick, days: &Days, case: Sym, events: &BTreeMap<(i64, u8), E>) -> Told {
+        let name = |sym: Sym| history.name_or_null(sym);
+        let settings = &history.settings;
+        let now = at as i64;
+        let first_ts = events.keys().next().unwrap().0;
+        let (mut stage, mut since) = ("reported", first_ts);
+        let (mut limit, mut rest): (Option<Limit>, Option<i64>) = (None, None);
+        let mut ever_suspended = false;
+        let mut time: BTreeMap<&str, i64> = BTreeMap::new();
+        let (mut reworks, mut late_rounds, mut returns, mut extensions, mut reopened) = (0, 0, 0, 0, 0);
+        let (mut exempt, mut satisfaction) = (false, None);
+        let (mut department, mut into) = (Json::Null, Json::Null);
+        let mut problems = Vec::new();
+        let reports: Vec<_> =
+            events.iter().filter(|(_, event)| matches!(event, E::Reported { .. })).collect();
+        if reports.is_empty() {
+            let (_, event) = events.iter().next().unwrap();
+            problems.push((first_ts, event.name_and_rank().0, "no_report", "reported"));
+        }
+        // The end of time closes the list: a suspension that is over by then has ended.
+        let steps = events.iter().map(|((ts, _), event)| (*ts, Some(event))).chain([(now, None)]);
+        for (ts, event) in steps {
+            let over = since + settings.max_suspension_ms;
+            if stage == "suspended" && over <= ts {
+                (stage, since) = ("dispatched", over);
+                if let (Some(limit), Some(left)) = (limit, rest.take()) {
+                    time.insert("deadline", days.walk(over, left, limit.unit));
+                }
             }
-            _ => None,
+            let Some(event) = event else { break };
+            let word = event.name_and_rank().0;
+            let again = matches!(event, E::Reported { .. }) && ts != reports[0].0.0;
+            if again || !allowed(event).contains(&stage) {
+                problems.push((ts, word, "order", stage));
+            }
+            match event {
+                E::Reported { .. } => {
+                    if stage == "reported" {
+                        since = ts;
+                    }
+                }
+                E::Rejected => {
+                    time.entry("accepted").or_insert(ts);
+                    (stage, since) = ("rejected", ts);
+                }
+                E::Filed => {
+                    time.entry("accepted").or_insert(ts);
+                    time.entry("filed").or_insert(ts);
+                    (stage, since) = ("filed", ts);
+                }
+                E::Dispatched { department: to, limit: new } => {
+                    for first in ["accepted", "filed", "dispatched"] {
+                        time.entry(first).or_insert(ts);
+                    }
+                    for gone in ["handled", "checked", "deadline"] {
+                        time.remove(gone);
+                    }
+                    (stage, since, department, limit, rest) = ("dispatched", ts, name(*to), *new, None);
+                    if let Some(limit) = limit {
+                        time.insert("deadline", days.walk(ts, length(limit), limit.unit));
+                    }
+                }
+                E::Returned => {
+                    returns += 1;
+                    time.remove("deadline");
+                    (stage, since, limit, rest) = ("filed", ts, None, None);
+                }
+                E::Extended => match (limit, time.get("deadline").copied()) {
+                    (Some(_), Some(until)) if ts > until => {
+                        problems.push((ts, word, "extended_after_deadline", stage));
+                    }
+                    (Some(_), Some(_)) if extensions == settings.max_extensions => {
+                        problems.push((ts, word, "extended_too_often", stage));
+                    }
+                    (Some(limit), Some(until)) => {
+                        time.insert("deadline", days.walk(until, length(limit), limit.unit));
+                        extensions += 1;
+                    }
+                    _ => problems.push((ts, word, "nothing_to_extend", stage)),
+                },
+                E::Suspended => {
+                    let until = time.get("deadline").copied();
+                    if until.is_some_and(|until| until < ts) {
+                        problems.push((ts, word, "suspended_after_deadline", stage));
+                    } else if ever_suspended {
+                        problems.push((ts, word, "suspended_again", stage));
+                    } else {
+                        ever_suspended = true;
+                        (stage, since) = ("suspended", ts);
+                        if let (Some(limit), Some(until)) = (limit, until) {
+                            rest = Some(days.between(ts, until, limit.unit));
+                            time.remove("deadline");
+                        }
+                    }
+                }
+                E::Resumed if stage != "suspended" => problems.push((ts, word, "not_suspended", stage)),
+                E::Resumed => {
+                    (stage, since) = ("dispatched", ts);
+                    if let (Some(limit), Some(left)) = (limit, rest.take()) {
+                        time.insert("deadline", days.walk(ts, left, limit.unit));
+                    }
+                }
+                E::Handled => {
+                    time.insert("handled", ts);
+                    (stage, since) = ("handled", ts);
+                }
+                E::Verified { .. } if stage == "reported" => {
+                    time.insert("confirmed", ts);
+                    time.entry("accepted").or_insert(ts);
+                }
+                E::Verified { passed: true } => {
+                    time.insert("checked", ts);
+                    (stage, since) = ("verified", ts);
+                }
+                E::Verified { passed: false } => {
+                    reworks += 1;
+                    let done = time.remove("handled").unwrap_or(ts);
+                    let until = time.get("deadline").copied();
+                    late_rounds += i64::from(until.is_some_and(|until| done > until));
+                    time.insert("reworked", ts);
+                    time.insert("checked", ts);
+                    if settings.rework_restarts_clock || until.is_none() {
+                        time.remove("deadline");
+                        if let Some(limit) = limit {
+                            time.insert("deadline", days.walk(ts, length(limit), limit.unit));
+                        }
+                    }
+                    (stage, since, rest) = ("dispatched", ts, None);
+                }
+                E::Closed => {
+                    time.insert("closed", ts);
+                    time.entry("handled").or_insert(ts);
+                    (stage, since) = ("closed", ts);
+                }
+                E::Reopened => {
+                    reopened += 1;
+                    for gone in ["closed", "handled", "checked", "deadline"] {
+                        time.remove(gone);
+                    }
+                    (stage, since, limit, rest) = ("filed", ts, None, None);
+                }
+                E::Voided => (stage, since) = ("voided", ts),
+                E::AppealGranted => {
+                    if exempt {
+                        problems.push((ts, word, "appealed_again", stage));
+                    }
+                    exempt = true;
+                }
+                E::Merged { into: other } => {
+                    if *other == case {
+                        problems.push((ts, word, "merged_into_itself", stage));
+                    }
+                    (stage, since, into) = ("merged", ts, name(*other));
+                }
+                E::Rated { satisfaction: n } => {
+                    satisfaction = Some(i64::from(*n));
+                    time.insert("rated", ts);
+                }
+            }
+        }
+        let report = reports.last().map(|((ts, _), event)| match event {
+            E::Reported { source, class, district, grid, at, .. } => {
+                (*ts, [*source, *class, *district, *grid], *at)
+            }
+            _ => unreachable!(),
         });
-        let [source, class, district, grid] = report.map_or([Sym::EMPTY; 4], |(_, said)| said);
+        let (opened, [source, class, district, grid], place) =
+            report.unwrap_or((first_ts, [Sym::EMPTY; 4], None));
         let over = ["closed", "voided", "merged", "rejected"].contains(&stage);
+        let get = |what: &str| time.get(what).copied();
+        let (deadline, handled, filed) = (get("deadline"), get("handled"), get("filed"));
         let overdue = !exempt
             && deadline.is_some_and(|deadline| match handled {
                 Some(handled) => handled > deadline,
-                None => !over && at as i64 > deadline,
+                None => !over && now > deadline,
             });
-        json!({
-            "case_id": history.name(case), "stage": stage, "class": name(class), "district": name(district),
+        let steps = settings.step_limits;
+        let known = opened.max(get("confirmed").unwrap_or(opened));
+        let (clock, clock_due) = match stage {
+            "reported" if get("accepted").is_none() => (Some("accept"), Some(since + steps.accept_ms)),
+            "reported" => (Some("file"), Some(known + steps.file_ms)),
+            "filed" => (Some("dispatch"), Some(since + steps.dispatch_ms)),
+            "dispatched" => (Some("handle"), deadline),
+            "handled" => (Some("check"), Some(since + steps.check_ms)),
+            "verified" => (Some("close"), Some(since + steps.close_ms)),
+            _ => (None, None),
+        };
+
+        // Where it counts.
+        let mut counted: Vec<(&'static str, i64, i64)> = Vec::new();
+        let mut count = |is: bool, what: &'static str, ts: i64| {
+            if is {
+                counted.push((what, 1, ts));
+            }
+        };
+        let source_name = history.name(source);
+        let public = source_name == "hotline_12345" || source_name == "public_app";
+        let patrol = source_name == "patrol";
+        let closed = get("closed").filter(|_| stage == "closed");
+        count(true, "reported", opened);
+        count(!over, "open", opened);
+        count(patrol, "patrol_reported", opened);
+        count(patrol && filed.is_some(), "patrol_filed", opened);
+        count(public, "public_reported", opened);
+        count(stage == "rejected", "rejected", opened);
+        count(stage != "rejected", "admitted", opened);
+        count(stage == "merged", "repeated", opened);
+        count(reopened > 0, "reopened", opened);
+        count(closed.is_some(), "finished", opened);
+        for (what, days) in
+            [("closed_in_1d", 1), ("closed_in_3d", 3), ("closed_in_7d", 7), ("closed_in_30d", 30)]
+        {
+            count(closed.is_some_and(|ts| ts <= opened + days * 86_400_000), what, opened);
+        }
+        if let Some(ts) = get("accepted") {
+            count(true, "accepted", ts);
+            count(ts - opened <= steps.accept_ms, "accepted_in_time", ts);
+        }
+        if let Some(ts) = get("confirmed") {
+            count(true, "to_confirm", ts);
+            count(ts - opened <= steps.confirm_ms, "confirmed_in_time", ts);
+        }
+        if let Some(ts) = filed {
+            count(true, "filed", ts);
+            count(ts - known <= steps.file_ms, "filed_in_time", ts);
+            count(stage == "voided", "voided", ts);
+            count(public, "public_filed", ts);
+            count(!patrol, "missed", ts);
+        }
+        count(over, "ended", since);
+        if let Some(ts) = get("rated") {
+            count(true, "rated", ts);
+            count(satisfaction >= Some(i64::from(settings.satisfied_from)), "satisfied", ts);
+        }
+        if !["voided", "merged", "rejected"].contains(&stage) {
+            let dispatched = get("dispatched");
+            let late = filed.filter(|ts| dispatched.is_none() && !over && now > ts + steps.dispatch_ms);
+            if let Some(ts) = dispatched.or(late) {
+                count(true, "to_dispatch", ts);
+                count(dispatched.is_some(), "dispatched", ts);
+                count(
+                    dispatched.is_some_and(|ts| ts - filed.unwrap() <= steps.dispatch_ms),
+                    "dispatched_in_time",
+                    ts,
+                );
+                count(returns > 0, "returned", ts);
+            }
+            count(stage == "suspended", "suspended", since);
+            let done = handled.filter(|_| stage != "suspended");
+            let due = if done.is_some() { done } else { deadline.filter(|_| overdue && handled.is_none()) };
+            let due = due.filter(|_| dispatched.is_some() || closed.is_some());
+            if let Some(ts) = due {
+                count(true, "to_handle", ts);
+                count(done.is_some(), "handled", ts);
+                count(done.is_some() && !overdue, "handled_in_time", ts);
+                count(done.is_some() && overdue, "handled_overdue", ts);
+                count(done.is_none(), "overdue", ts);
+                count(extensions > 0, "extended", ts);
+            }
+            let checked = get("checked").filter(|ts| handled.is_some_and(|handled| *ts >= handled));
+            let check = match stage {
+                "verified" => checked,
+                "closed" => checked.or(closed),
+                _ => None,
+            };
+            let unchecked = done.filter(|ts| stage == "handled" && now > ts + steps.check_ms);
+            if let Some(ts) = check.or(unchecked) {
+                count(true, "to_check", ts);
+                count(check.is_some_and(|ts| ts - handled.unwrap() <= steps.check_ms), "checked_in_time", ts);
+            }
+            if let Some(ts) = closed.or(due) {
+                let good = exempt || (!overdue && late_rounds == 0);
+                count(true, "to_close", ts);
+                count(closed.is_some(), "closed", ts);
+                count(closed.is_some() && good, "closed_in_time", ts);
+                count(closed.is_some() && !good, "closed_overdue", ts);
+                let from = handled.map(|handled| handled.max(get("checked").unwrap_or(handled)));
+                let prompt = closed.zip(from).is_some_and(|(ts, from)| ts - from <= steps.close_ms);
+                count(prompt, "closed_promptly", ts);
+                count(closed.is_some() && reopened == 0, "resolved", ts);
+                count(reworks > 0, "reworked", ts);
+            }
+        }
+        if let Some(ts) = get("reworked") {
+            counted.push(("rework_rounds", reworks, ts));
+        }
+        if let (Some(n), Some(ts)) = (satisfaction, get("rated")) {
+            counted.push(("satisfaction_sum", n, ts));
+        }
+        // By instant, and within one in the order of the columns of case_rates.
+        let mut by_instant: BTreeMap<String, Vec<&str>> = BTreeMap::new();
+        for spec in crate::casework::counts::COUNTS {
+            for (_, _, ts) in counted.iter().filter(|(what, ..)| *what == spec.name) {
+                by_instant.entry(ts.to_string()).or_default().push(spec.name);
+            }
+        }
+        let row = json!({
+            "case_id": history.name(case), "stage": stage, "stage_ts": since,
+            "lon": place.map(|at| f64::from(at.0) / 1e7), "lat": place.map(|at| f64::from(at.1) / 1e7),
+            "confirmed_ts": get("confirmed"), "reworked_ts": get("reworked"), "rated_ts": get("rated"),
+            "return_count": returns, "class": name(class), "district": name(district),
             "grid": name(grid), "department": department, "source": name(source), "deadline_ts": deadline,
-            "overdue": overdue, "opened_ts": report.map_or(events.keys().next().unwrap().0, |(ts, _)| ts),
-            "handled_ts": handled, "closed_ts": closed, "rework_count": reworks, "extension_count": extensions,
-            "satisfaction": satisfaction, "merged_into": into,
-        })
+            "overdue": overdue, "exempt": exempt, "opened_ts": opened, "accepted_ts": get("accepted"),
+            "filed_ts": filed, "dispatched_ts": get("dispatched"), "handled_ts": handled,
+            "checked_ts": get("checked"), "closed_ts": get("closed"), "clock": clock, "clock_due_ts": clock_due,
+            "rework_count": reworks, "late_rounds": late_rounds, "extension_count": extensions,
+            "reopen_count": reopened, "satisfaction": satisfaction, "merged_into": into, "counts": by_instant,
+        });
+        Told { row, place, problems, counted }
     }
 }

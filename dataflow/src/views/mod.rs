@@ -5,6 +5,7 @@
 //! [`cases`], [`reference`]) are rendered once by [`Context::new`]; a view takes what it needs from there.
 
 pub mod alerts;
+pub mod case_quality;
 pub mod case_rates;
 pub mod cases;
 pub mod late_ledger;
@@ -49,6 +50,7 @@ pub const VIEWS: &[View] = &[
     sensor_windows::VIEW,
     vehicles::VIEW,
     cases::VIEW,
+    case_quality::VIEW,
     case_rates::VIEW,
     stream_health::VIEW,
     rejects::VIEW,
@@ -111,6 +113,10 @@ pub struct Context<'scope> {
     pub jumps: Tagged<'scope, Delta<rejects::RefusedRow>>,
     /// Cases.
     pub cases: Tagged<'scope, Delta<cases::CaseRow>>,
+    /// What is wrong with the events of cases.
+    pub case_quality: Tagged<'scope, Delta<case_quality::QualityRow>>,
+    /// Counts of cases, each row at the worker of its scope.
+    pub case_rates: Tagged<'scope, Delta<case_rates::RateRow>>,
     /// Replaced records of all streams.
     pub replaced: Tagged<'scope, Replaced>,
     /// Operators' actions.
@@ -146,8 +152,9 @@ impl<'scope> Context<'scope> {
             series::operate(inputs.readings, of(&[Kind::Sensor]).concat(rules), &settings, worker);
         let vehicles::Said { vehicles, jumps, replaced: replaced_fixes, track } =
             vehicles::operate(inputs.fixes, of(&[Kind::Vehicle]), &settings, names);
-        let (cases, replaced_events) = cases::operate(inputs.cases, calendar, &settings);
-        let replaced = scope.concatenate([replaced_readings, replaced_fixes, replaced_events]);
+        let cases = cases::operate(inputs.cases, calendar, &settings, names);
+        let case_rates = case_rates::operate(cases.cases.clone(), &settings);
+        let replaced = scope.concatenate([replaced_readings, replaced_fixes, cases.replaced]);
         Context {
             settings,
             names: Arc::clone(names),
@@ -158,7 +165,9 @@ impl<'scope> Context<'scope> {
             vehicles,
             track,
             jumps,
-            cases,
+            cases: cases.cases,
+            case_quality: cases.quality,
+            case_rates,
             replaced,
             actions: inputs.actions,
             refused: inputs.refused,

@@ -1,0 +1,147 @@
+//! Histories of cases over weeks: whole lives whose events arrive in any order, backdated decisions, a calendar that is
+//! edited, and the records that scores are made by.
+//!
+//! A tick is a day here, so that days, weeks and months end within a history. Most events of a case stand in the order
+//! of the life cycle, which random times alone would hardly ever give.
+
+use std::sync::Arc;
+
+use model::reference::CalendarRef;
+use model::rows::{Limit, LimitUnit};
+use model::{
+    CaseEvent, CaseEventKind, Kind, LogPos, Names, PeriodKind, RefBody, RefRecord, Row, StreamId, Sym, Tick,
+    TickLength, Typed,
+};
+use proptest::prelude::*;
+
+use super::{History, START, TICKS, check_views};
+use crate::Settings;
+
+const MINUTE: i64 = 60_000;
+const DAY: u64 = 86_400_000;
+
+/// One record.
+#[derive(Clone, Debug)]
+enum Event {
+    Case { case: u8, step: u8, gap: u8, jitter: u8, pick: u8 },
+    Calendar { day: u8, variant: u8 },
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    prop_oneof![
+        12 => (0u8..6, 0u8..20, 0u8..4, 0u8..6, any::<u8>())
+            .prop_map(|(case, step, gap, jitter, pick)| Event::Case { case, step, gap, jitter, pick }),
+        1 => (0u8..20, 0u8..3).prop_map(|(day, variant)| Event::Calendar { day, variant }),
+    ]
+}
+
+/// The steps of a life in their order, and what may come in between.
+fn kind(names: &Names, step: u8, pick: u8) -> CaseEventKind {
+    let name = |text: String| names.intern(&text);
+    let some = |kind: &str, n: u8| if n == 0 { Sym::EMPTY } else { name(format!("{kind}{n}")) };
+    let unit = [LimitUnit::UrgentHour, LimitUnit::WorkingHour, LimitUnit::WorkingDay, LimitUnit::NaturalDay]
+        [usize::from(pick % 4)];
+    let limit = (pick % 7 > 0).then_some(Limit { amount: f64::from(pick % 5 + 1) * 0.5, unit });
+    match step {
+        0 | 1 => CaseEventKind::Reported {
+            source: name(
+                ["patrol", "hotline_12345", "public_app", "sensor"][usize::from(pick % 4)].to_owned(),
+            ),
+            class: some("event:010", pick / 4 % 3),
+            district: some("district", pick / 4 % 4),
+            grid: some("grid", pick / 8 % 3),
+            // 40 m apart, and one 60 m from the first.
+            at: (pick % 5 > 0).then(|| {
+                let (lon, lat) = [(0, 0), (0, 3600), (5000, 0), (0, 5400)][usize::from(pick / 2 % 4)];
+                (1_094_900_000 + lon, 365_900_000 + lat)
+            }),
+            title: "".into(),
+        },
+        2 => CaseEventKind::Verified { passed: pick % 2 == 0 },
+        3 | 4 => CaseEventKind::Filed,
+        5 | 6 => CaseEventKind::Dispatched { department: some("department", pick / 8 % 3), limit },
+        7 => [CaseEventKind::Returned, CaseEventKind::Extended][usize::from(pick % 2)].clone(),
+        8 => CaseEventKind::Suspended,
+        9 => CaseEventKind::Resumed,
+        10 | 11 => CaseEventKind::Handled,
+        12 => CaseEventKind::Verified { passed: false },
+        13 => CaseEventKind::Handled,
+        14 => CaseEventKind::Verified { passed: true },
+        15 | 16 => CaseEventKind::Closed,
+        17 => CaseEventKind::Rated { satisfaction: pick % 5 + 1 },
+        18 => [CaseEventKind::Reopened, CaseEventKind::AppealGranted][usize::from(pick % 2)].clone(),
+        _ => match pick % 4 {
+            0 => CaseEventKind::Voided,
+            1 => CaseEventKind::Rejected,
+            _ => CaseEventKind::Merged { into: name(format!("case{}", pick / 4 % 6)) },
+        },
+    }
+}
+
+fn history(mut events: Vec<(u8, Event)>, settings: Settings) -> History {
+    events.sort_by_key(|(tick, _)| *tick);
+    let names = Arc::new(Names::new());
+    let mut rows: Vec<(Tick, Row)> = Vec::new();
+    let first = START.next_multiple_of(DAY);
+    for (offset, (tick, event)) in (0u64..).zip(events) {
+        let at = |stream| LogPos { stream, partition: 0, offset };
+        let row = match event {
+            Event::Case { case, step, gap, jitter, pick } => {
+                let begin = first as i64 + (i64::from(case) * 37 - 30) * 60 * MINUTE;
+                let gap = [0, 10, 180, 1000][usize::from(gap)] * MINUTE;
+                let ts = begin + i64::from(step) * gap + i64::from(jitter) * 10 * MINUTE;
+                let kind = kind(&names, step, pick);
+                let case = names.intern(&format!("case{case}"));
+                Row::Case(Box::new(CaseEvent { pos: at(StreamId::Cases), case, ts, kind }))
+            }
+            Event::Calendar { day, variant } => {
+                let hours = if variant == 1 { vec![(9 * 60, 12 * 60 + 30)] } else { vec![] };
+                let typed = Typed::Calendar(CalendarRef {
+                    day: 20_769 + i32::from(day),
+                    working: variant > 0,
+                    hours,
+                });
+                reference(&names, at(StreamId::Reference), Kind::Calendar, &format!("day{day}"), Some(typed))
+            }
+        };
+        rows.push((first + u64::from(tick) * DAY, row));
+    }
+    History { rows, names, settings }
+}
+
+fn reference(names: &Names, pos: LogPos, kind: Kind, id: &str, typed: Option<Typed>) -> Row {
+    let json = format!("{{\"n\":{}}}", pos.offset).into();
+    let body = typed.map(|typed| Arc::new(RefBody { json, typed }));
+    Row::Reference(Box::new(RefRecord { pos, kind, id: names.intern(id), ts: None, body }))
+}
+
+fn settings() -> Settings {
+    Settings {
+        tick: TickLength::from_millis(DAY).unwrap(),
+        max_suspension_ms: 3 * DAY as i64,
+        rolling_days: 3,
+        fine_periods: vec![PeriodKind::Day, PeriodKind::Month, PeriodKind::All],
+        ..Settings::default().keep_everything()
+    }
+}
+
+const WANTED: [&str; 3] = ["cases", "case_quality", "case_rates"];
+
+fn events() -> impl Strategy<Value = Vec<(u8, Event)>> {
+    proptest::collection::vec((0..TICKS as u8, event()), 0..120)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { max_shrink_iters: 2000, cases: 96, ..ProptestConfig::default() })]
+
+    #[test]
+    fn cases_and_their_counts_equal_their_oracles(events in events()) {
+        check_views(&history(events, settings()), |view| WANTED.contains(&view));
+    }
+
+    #[test]
+    fn so_they_do_where_the_clock_goes_on_after_a_failed_check(events in events()) {
+        let settings = Settings { rework_restarts_clock: false, max_extensions: 1, ..settings() };
+        check_views(&history(events, settings), |view| WANTED.contains(&view));
+    }
+}
