@@ -10,10 +10,11 @@ use std::path::{Path, PathBuf};
 const CRATES: &[(&str, &[&str], &[&str])] = &[
     ("model", &[], &[]),
     ("formula", &[], &["cel"]),
-    ("ingest", &["model"], &["rdkafka", "fjall"]),
-    ("dataflow", &["model"], &["timely", "differential-dataflow"]),
+    ("scoring", &["model", "formula"], &[]),
+    ("ingest", &["model", "formula"], &["rdkafka", "fjall"]),
+    ("dataflow", &["model", "formula", "scoring"], &["timely", "differential-dataflow"]),
     ("sinks", &["model"], &["clickhouse", "libloading"]),
-    ("api", &["model"], &["axum", "utoipa", "tower-http"]),
+    ("api", &["model", "scoring"], &["axum", "utoipa", "tower-http"]),
     ("simulate", &["model"], &[]),
 ];
 

@@ -8,6 +8,10 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub mod score;
+
+pub use score::{IndicatorRef, MeasureRef, SchemeRef};
+
 use crate::names::Sym;
 use crate::rows::LogPos;
 
@@ -77,6 +81,8 @@ kinds! {
     Indicator = "indicator",
     /// A score scheme.
     ScoreScheme = "score_scheme",
+    /// A number that no stream brings.
+    Measure = "measure",
 }
 
 /// One reference record as it came.
@@ -114,6 +120,12 @@ pub enum Typed {
     Rule(RuleRef),
     /// `calendar`.
     Calendar(CalendarRef),
+    /// `indicator`.
+    Indicator(Box<IndicatorRef>),
+    /// `score_scheme`.
+    ScoreScheme(Box<SchemeRef>),
+    /// `measure`.
+    Measure(Box<MeasureRef>),
     /// A kind that no view computes with yet: published as JSON only.
     Other,
 }

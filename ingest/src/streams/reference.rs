@@ -5,6 +5,8 @@
 //! that they come from a map vendor. A record without a value deletes what its key names; where records have no key
 //! (files, HTTP) `{"kind": …, "id": …, "deleted": true}` says the same. Rules are documented in `docs/rules.md`.
 
+mod score;
+
 use std::sync::Arc;
 
 use model::reference::{CalendarRef, Condition, RuleRef, SensorRef, Severity, VehicleRef};
@@ -53,6 +55,9 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
             Kind::Vehicle => Typed::Vehicle(vehicle(interner, &object)?),
             Kind::Rule => Typed::Rule(rule(interner, &object)?),
             Kind::Calendar => Typed::Calendar(calendar(&object)?),
+            Kind::Indicator => Typed::Indicator(Box::new(score::indicator(&object)?)),
+            Kind::ScoreScheme => Typed::ScoreScheme(Box::new(score::scheme(interner, &object, &id)?)),
+            Kind::Measure => Typed::Measure(Box::new(score::measure(interner, &object)?)),
             _ => Typed::Other,
         };
         geometry::check(&object)?;
