@@ -11,6 +11,7 @@ pub mod calendar;
 pub mod casework;
 pub mod engine;
 pub mod operators;
+pub mod scores;
 pub mod series;
 pub mod settings;
 pub mod views;

@@ -65,8 +65,7 @@ impl Indicator {
     /// Its value where `input` knows the inputs by name.
     pub fn evaluate(&self, input: &dyn Fn(&str) -> Option<i64>) -> Outcome {
         let run = |formula: &Formula| {
-            let mut known =
-                |i: usize| Value::maybe(input(&formula.references()[i].name).map(|n| n as f64));
+            let mut known = |i: usize| Value::maybe(input(&formula.references()[i].name).map(|n| n as f64));
             let number = formula.evaluate(&mut known).as_number()?;
             (number.fract() == 0.0 && number.abs() < EXACT).then_some(number as i64)
         };

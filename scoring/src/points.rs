@@ -53,14 +53,21 @@ mod tests {
     fn rates_are_clipped() {
         assert_eq!(of(&Scoring::Rate, 19, 20), "95.000");
         assert_eq!(of(&Scoring::Inverted, 1, 20), "95.000");
-        assert_eq!((of(&Scoring::Rate, 3, 2), of(&Scoring::Inverted, 3, 2)), ("100.000".into(), "0.000".into()));
+        assert_eq!(
+            (of(&Scoring::Rate, 3, 2), of(&Scoring::Inverted, 3, 2)),
+            ("100.000".into(), "0.000".into())
+        );
     }
 
     #[test]
     fn the_upper_edge_belongs_to_the_band() {
-        let band = |up_to: Option<i64>, points: i64| Band { up_to: up_to.map(|n| n * NANO), points: points * NANO };
-        let scoring = Scoring::Bands(vec![band(Some(0), 100), band(Some(2), 90), band(Some(4), 75), band(None, 0)]);
-        for (value, expected) in [((0, 1), 100), ((1, 3), 90), ((2, 1), 90), ((5, 2), 75), ((4, 1), 75), ((9, 2), 0)] {
+        let band =
+            |up_to: Option<i64>, points: i64| Band { up_to: up_to.map(|n| n * NANO), points: points * NANO };
+        let scoring =
+            Scoring::Bands(vec![band(Some(0), 100), band(Some(2), 90), band(Some(4), 75), band(None, 0)]);
+        for (value, expected) in
+            [((0, 1), 100), ((1, 3), 90), ((2, 1), 90), ((5, 2), 75), ((4, 1), 75), ((9, 2), 0)]
+        {
             assert_eq!(of(&scoring, value.0, value.1), format!("{expected}.000"), "{value:?}");
         }
     }

@@ -66,7 +66,10 @@ pub fn evaluate<'a>(
 }
 
 fn of_unit(nodes: &[Node], unit: Option<Sym>) -> Vec<&Node> {
-    nodes.iter().filter(|node| node.only.is_empty() || unit.is_some_and(|unit| node.only.contains(&unit))).collect()
+    nodes
+        .iter()
+        .filter(|node| node.only.is_empty() || unit.is_some_and(|unit| node.only.contains(&unit)))
+        .collect()
 }
 
 fn judge<'a>(
@@ -81,7 +84,9 @@ fn judge<'a>(
     };
     let points = match (indicator, value) {
         (Some(indicator), Some(value)) => Some(points(&indicator.record().scoring, &value)),
-        _ if matches!(outcome, Outcome::NotApplicable { .. }) && scheme.not_applicable == NotApplicable::Full => {
+        _ if matches!(outcome, Outcome::NotApplicable { .. })
+            && scheme.not_applicable == NotApplicable::Full =>
+        {
             Some(whole(100))
         }
         _ => None,

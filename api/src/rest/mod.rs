@@ -4,6 +4,8 @@
 //! routes are declared once, here, and their description is generated from the same declaration. Nothing is kept
 //! between requests.
 
+mod explain;
+mod export;
 mod health;
 mod records;
 mod screens;
@@ -39,6 +41,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .routes(routes!(views::list_views))
         .routes(routes!(views::read_view))
         .routes(routes!(views::export_csv))
+        .routes(routes!(explain::explain_score))
         .routes(routes!(records::append))
         .routes(routes!(records::act))
         .routes(routes!(live::connect))

@@ -16,9 +16,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use model::{
-    CaseEvent, CaseEventKind, Column, Names, Row, StreamId, Sym, Tick, Type, Typed, Value, ViewSpec,
-};
+use model::{CaseEvent, CaseEventKind, Column, Names, StreamId, Sym, Tick, Type, Typed, Value, ViewSpec};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::operators::Capability;
 

@@ -8,9 +8,12 @@ pub mod alerts;
 pub mod case_quality;
 pub mod case_rates;
 pub mod cases;
+pub mod indicators;
 pub mod late_ledger;
 pub mod reference;
 pub mod rejects;
+pub mod score_versions;
+pub mod scores;
 pub mod sensor_windows;
 pub mod sensors;
 pub mod stream_health;
@@ -52,6 +55,9 @@ pub const VIEWS: &[View] = &[
     cases::VIEW,
     case_quality::VIEW,
     case_rates::VIEW,
+    indicators::VIEW,
+    scores::VIEW,
+    score_versions::VIEW,
     stream_health::VIEW,
     rejects::VIEW,
     late_ledger::VIEW,
@@ -117,6 +123,12 @@ pub struct Context<'scope> {
     pub case_quality: Tagged<'scope, Delta<case_quality::QualityRow>>,
     /// Counts of cases, each row at the worker of its scope.
     pub case_rates: Tagged<'scope, Delta<case_rates::RateRow>>,
+    /// Indicators of all scores.
+    pub indicators: Tagged<'scope, Delta<crate::scores::rows::IndicatorRow>>,
+    /// Scores.
+    pub scores: Tagged<'scope, Delta<crate::scores::rows::ScoreRow>>,
+    /// Published versions of scores.
+    pub score_versions: Tagged<'scope, Delta<crate::scores::rows::VersionRow>>,
     /// Replaced records of all streams.
     pub replaced: Tagged<'scope, Replaced>,
     /// Operators' actions.
@@ -154,6 +166,7 @@ impl<'scope> Context<'scope> {
             vehicles::operate(inputs.fixes, of(&[Kind::Vehicle]), &settings, names);
         let cases = cases::operate(inputs.cases, calendar, &settings, names);
         let case_rates = case_rates::operate(cases.cases.clone(), &settings);
+        let scores = scores::operate(case_rates.clone(), current.clone(), &settings, names, worker);
         let replaced = scope.concatenate([replaced_readings, replaced_fixes, cases.replaced]);
         Context {
             settings,
@@ -168,6 +181,9 @@ impl<'scope> Context<'scope> {
             cases: cases.cases,
             case_quality: cases.quality,
             case_rates,
+            indicators: scores.indicators,
+            scores: scores.scores,
+            score_versions: scores.versions,
             replaced,
             actions: inputs.actions,
             refused: inputs.refused,

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use formula::{Formula, Type};
 use model::reference::score::{
-    Band, Grade, IndicatorRef, MeasureRef, NANO, Node, NotApplicable, Parts, SchemeRef, Scored, Scoring, Steps,
+    Band, Grade, IndicatorRef, MeasureRef, NANO, Node, NotApplicable, Parts, SchemeRef, Scored, Scoring,
+    Steps,
 };
 use model::{Period, PeriodKind, Sym};
 use serde_json::Value as Json;
@@ -47,7 +48,10 @@ fn list<'a>(object: &'a Object, field: &str) -> Result<&'a [Json], Reason> {
 fn decimal(object: &Object, field: &str) -> Result<Option<i64>, Reason> {
     let Some(value) = there(object, field) else { return Ok(None) };
     let wrong = || {
-        format!("wrong_type: `{field}` is {}, expected a number below 10⁹ with at most 9 decimals", short(value))
+        format!(
+            "wrong_type: `{field}` is {}, expected a number below 10⁹ with at most 9 decimals",
+            short(value)
+        )
     };
     let Json::Number(number) = value else { return Err(wrong()) };
     nano(&number.to_string()).map(Some).ok_or_else(wrong)
@@ -184,7 +188,10 @@ pub(super) fn scheme(interner: &mut Interner, record: &Object, id: &str) -> Resu
     for period in list(record, "periods")? {
         let known = period.as_str().and_then(PeriodKind::from_name);
         periods.push(known.ok_or_else(|| {
-            invalid(format!("`periods` has {}, expected day, week, month, quarter, year, rolling or all", short(period)))
+            invalid(format!(
+                "`periods` has {}, expected day, week, month, quarter, year, rolling or all",
+                short(period)
+            ))
         })?);
     }
     if periods.is_empty() {
@@ -214,10 +221,25 @@ pub(super) fn scheme(interner: &mut Interner, record: &Object, id: &str) -> Resu
         return Err("missing_field: `indicators` is missing".into());
     }
     let scope = word(needed(record, "scope")?, "scope", SCOPES)?;
-    Ok(SchemeRef { scheme, valid_from, scope, units, periods, not_applicable, nodes, grades, publish_after_ms })
+    Ok(SchemeRef {
+        scheme,
+        valid_from,
+        scope,
+        units,
+        periods,
+        not_applicable,
+        nodes,
+        grades,
+        publish_after_ms,
+    })
 }
 
-fn nodes(interner: &mut Interner, said: &[Json], depth: usize, left: &mut usize) -> Result<Vec<Node>, Reason> {
+fn nodes(
+    interner: &mut Interner,
+    said: &[Json],
+    depth: usize,
+    left: &mut usize,
+) -> Result<Vec<Node>, Reason> {
     if depth >= DEPTH || said.len() > *left {
         return Err(invalid(format!("`indicators` has more than {DEPTH} levels or {MANY} nodes")));
     }
@@ -237,7 +259,8 @@ fn nodes(interner: &mut Interner, said: &[Json], depth: usize, left: &mut usize)
             let unit = unit.as_str().ok_or_else(|| invalid(format!("`only` has {}", short(unit))))?;
             only.push(interner.intern(unit));
         }
-        let (weight, children) = (positive(node, "weight")?, self::nodes(interner, children, depth + 1, left)?);
+        let (weight, children) =
+            (positive(node, "weight")?, self::nodes(interner, children, depth + 1, left)?);
         nodes.push(Node { id, weight, children, only });
     }
     Ok(nodes)
