@@ -114,7 +114,8 @@ impl Table {
         names: &'a Names,
         is: &'a [(&'a str, &'a str)],
     ) -> impl Iterator<Item = &'a Arc<Row>> {
-        let takes = move |row: &Row| is.iter().all(|(column, text)| self.text(row, column, names) == Some(*text));
+        let takes =
+            move |row: &Row| is.iter().all(|(column, text)| self.text(row, column, names) == Some(*text));
         self.rows.iter().filter(move |row| takes(row))
     }
 
@@ -319,7 +320,8 @@ fn input(at: &At<'_>, key: &[String; 3], scope: &str, rates: &Json, name: &str) 
             && measure["period"] == key[2].as_str()
             && measure["name"] == name
     };
-    let last = records(at, "measure").filter(|(_, measure)| fits(measure)).max_by_key(|(id, _)| id.to_owned());
+    let last =
+        records(at, "measure").filter(|(_, measure)| fits(measure)).max_by_key(|(id, _)| id.to_owned());
     last.map_or(Json::Null, |(_, measure)| measure["value"].clone())
 }
 

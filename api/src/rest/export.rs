@@ -73,10 +73,18 @@ impl Table<'_> {
             for (place, (at, column)) in (0u16..).zip(&self.columns) {
                 match (&row.values[*at], column.ty) {
                     (Value::Null, _) => {}
-                    (Value::Bool(is), _) => { page.write_boolean(line, place, *is)?; }
-                    (Value::Int(ms), Type::Time) => { page.write_string(line, place, instant(*ms))?; }
-                    (Value::Int(n), _) => { page.write_number(line, place, *n as f64)?; }
-                    (Value::Float(x), _) => { page.write_number(line, place, *x)?; }
+                    (Value::Bool(is), _) => {
+                        page.write_boolean(line, place, *is)?;
+                    }
+                    (Value::Int(ms), Type::Time) => {
+                        page.write_string(line, place, instant(*ms))?;
+                    }
+                    (Value::Int(n), _) => {
+                        page.write_number(line, place, *n as f64)?;
+                    }
+                    (Value::Float(x), _) => {
+                        page.write_number(line, place, *x)?;
+                    }
                     (value, _) => {
                         let text = value.as_str(self.names).unwrap_or("");
                         let end = text.char_indices().nth(MAX_CHARS).map_or(text.len(), |(end, _)| end);

@@ -6,4 +6,6 @@
 
 pub mod counts;
 pub mod life;
+#[cfg(test)]
+pub(crate) mod oracle;
 pub mod twins;
