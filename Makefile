@@ -3,14 +3,14 @@
 CHENGMAI := target/fast/chengmai
 LIBRARY := .cache/clickhouse/26.7/libchdb.so
 
-.PHONY: demo test setup screens clickhouse kafka build check rust-test screens-test real-test e2e bench clean
+.PHONY: demo test setup screens clickhouse kafka build check rust-test screens-test real-test e2e bench bench-smoke clean
 
 ## Everything embedded, a simulated Yan'an, the screens on http://127.0.0.1:8080
 demo: setup screens clickhouse build
 	$(CHENGMAI) demo $(DEMO)
 
 ## Everything that proves it
-test: setup check clickhouse kafka screens screens-test rust-test real-test e2e
+test: setup check clickhouse kafka screens screens-test rust-test real-test e2e bench-smoke
 	@echo "all tests passed"
 
 ## Packages that the build needs and that are not there
@@ -56,9 +56,14 @@ real-test: build
 e2e: build screens clickhouse
 	tests/e2e.sh $(CHENGMAI)
 
-bench:
+## Throughput: the reference workload with every contestant that can be installed
+bench: clickhouse
 	cargo build --release
-	bench/first.sh target/release/chengmai
+	target/release/chengmai bench city-5 --output target/bench/city-5
+
+## A short one that fails on wrong answers only; its figures stay in target/bench/smoke
+bench-smoke: build
+	$(CHENGMAI) bench smoke --output target/bench/smoke
 
 clean:
 	cargo clean

@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use api::token::Secret;
-use api::{Api, ApiConfig, Health, StreamWriter};
+use api::{Api, ApiConfig, Health, Partners, StreamWriter, Warehouse};
 use dataflow::Engine;
 use ingest::clock::wall_ms;
 use ingest::live::{Live, LiveConfig};
@@ -18,11 +18,13 @@ use ingest::log::kafka::KafkaLog;
 use ingest::log::local::LocalLog;
 use ingest::log::{FencedWriter, Log, NewRecord, read_to_end};
 use ingest::streams;
-use model::{Error, Frame, Names, Result, StreamId};
+use model::{Error, Frame, Names, PastChange, Result, StreamId, Tick, Value, ViewSpec};
 use parking_lot::Mutex;
+use sinks::clickhouse::read::Reader;
 use sinks::clickhouse::{ClickHouseConfig, ClickHouseSink, Handle};
 use sinks::embedded::{EmbeddedConfig, Server};
-use sinks::topics::{Rejected, RejectedSink, Topics};
+use sinks::topics::{AlertSink, Alerts, CaseWriter, Rejected, RejectedSink, Topics};
+use sinks::webhook::{Webhook, WebhookConfig};
 
 use crate::config::{ClickHouseMode, Config, LogKind};
 
@@ -75,9 +77,48 @@ pub struct City {
     engine: Arc<Mutex<Option<Engine>>>,
     hub: JoinHandle<Result<()>>,
     api: Arc<Api>,
-    clickhouse: Option<(Arc<Handle>, Option<Embedded>)>,
+    clickhouse: Option<ClickHouse>,
     state: Arc<State>,
     log: Arc<dyn Log>,
+}
+
+/// The warehouse, written and read.
+struct ClickHouse {
+    sink: Arc<Handle>,
+    past: Arc<Past>,
+    embedded: Option<Embedded>,
+}
+
+/// The past as ClickHouse has it.
+struct Past {
+    sink: Arc<Handle>,
+    reader: Reader,
+    config: ClickHouseConfig,
+}
+
+impl Warehouse for Past {
+    fn span(&self) -> (Tick, Tick) {
+        let now = Tick::try_from(wall_ms()).unwrap_or_default();
+        (self.config.oldest_as_of(now), self.sink.status().written_upper)
+    }
+
+    fn rows(&self, spec: &ViewSpec, tick: Tick) -> Result<Vec<Box<[Value]>>> {
+        self.reader.rows(spec, tick)
+    }
+
+    fn change_before(&self, spec: &ViewSpec, key: &[Value], tick: Tick) -> Result<Option<PastChange>> {
+        self.reader.change_before(spec, key, tick)
+    }
+
+    fn changes(
+        &self,
+        spec: &ViewSpec,
+        key: &[Value],
+        span: (Tick, Tick),
+        limit: usize,
+    ) -> Result<Vec<PastChange>> {
+        self.reader.changes(spec, key, span, limit)
+    }
 }
 
 /// What health is judged by.
@@ -143,26 +184,33 @@ impl City {
     pub fn start(config: &Config) -> Result<City> {
         let log = open_log(config)?;
         let names = Arc::new(Names::new());
-        let specs = dataflow::specs();
+        let specs = dataflow::specs_of(&config.dataflow())?;
         let state = Arc::new(State::default());
         let live_config = live_config(config);
         live_config.ensure_topics(&*log)?;
         let clickhouse = start_clickhouse(config, &names)?;
-        *state.clickhouse.lock() = clickhouse.as_ref().map(|(sink, _)| Arc::clone(sink));
-        let rejected = open_rejected(&live_config, &log)?;
+        *state.clickhouse.lock() = clickhouse.as_ref().map(|stored| Arc::clone(&stored.sink));
+        let rejected = open_rejected(&live_config, &specs, &log)?;
+        let alerts = open_alerts(&live_config, &specs, &log)?;
+        let webhook = start_webhook(config, &live_config, &specs, &log, &names)?;
         let secret = Secret::load_or_create(&secret_path(config))?;
         let writer: Arc<dyn StreamWriter> =
             Arc::new(Writer { log: Arc::clone(&log), config: live_config.clone() });
         let health: Arc<dyn Health> = Arc::clone(&state) as _;
-        let api_config = ApiConfig::new(config.api.listen, config.api.dashboards.clone(), secret);
-        let api = Api::start(api_config, specs, Arc::clone(&names), Some(writer), health, wall_ms)?;
+        let mut api_config = ApiConfig::new(config.api.listen, config.api.dashboards.clone(), secret);
+        api_config.track_ms = config.dataflow().track_retention_ms;
+        let warehouse = clickhouse.as_ref().map(|stored| Arc::clone(&stored.past) as Arc<dyn Warehouse>);
+        let partners = Partners { writer: Some(writer), warehouse, health, clock: wall_ms };
+        let api = Api::start(api_config, specs, Arc::clone(&names), partners)?;
         let api = Arc::new(api);
         let engine = Engine::start(&config.dataflow(), config.engine.workers, &names)?;
         let frames = engine.frames();
         let hub = Hub {
             api: Arc::clone(&api),
-            clickhouse: clickhouse.as_ref().map(|(sink, _)| Arc::clone(sink)),
+            clickhouse: clickhouse.as_ref().map(|stored| Arc::clone(&stored.sink)),
             rejected,
+            alerts,
+            webhook,
             names: Arc::clone(&names),
             state: Arc::clone(&state),
         };
@@ -214,7 +262,8 @@ impl City {
             api.stop();
         }
         let mut stored = Ok(());
-        if let Some((sink, embedded)) = self.clickhouse {
+        if let Some(ClickHouse { sink, past, embedded }) = self.clickhouse {
+            drop(past);
             if let Some(sink) = Arc::into_inner(sink) {
                 stored = sink.close();
             }
@@ -228,7 +277,9 @@ impl City {
 struct Hub {
     api: Arc<Api>,
     clickhouse: Option<Arc<Handle>>,
-    rejected: RejectedSink<LogTopics>,
+    rejected: Option<RejectedSink<LogTopics>>,
+    alerts: Option<AlertSink<LogTopics, Cases>>,
+    webhook: Option<Webhook>,
     names: Arc<Names>,
     state: Arc<State>,
 }
@@ -242,13 +293,24 @@ impl Hub {
             // The dataflow must not wait for us while the process ends.
             frames.iter().for_each(drop);
         }
+        if let Some(webhook) = self.webhook.take() {
+            webhook.stop();
+        }
         ended
     }
 
     fn hand_on(&mut self, frame: Arc<Frame>) -> Result<()> {
         self.api.publish(&frame)?;
         self.state.published.store(frame.tick, Ordering::Relaxed);
-        self.rejected.write(&frame, &self.names)?;
+        if let Some(rejected) = &mut self.rejected {
+            rejected.write(&frame, &self.names)?;
+        }
+        if let Some(alerts) = &mut self.alerts {
+            alerts.write(&frame, &self.names)?;
+        }
+        if let Some(webhook) = &self.webhook {
+            webhook.send(Arc::clone(&frame))?;
+        }
         match &self.clickhouse {
             Some(sink) => sink.send(frame),
             None => Ok(()),
@@ -272,7 +334,7 @@ impl Drop for Embedded {
     }
 }
 
-fn start_clickhouse(config: &Config, names: &Arc<Names>) -> Result<Option<(Arc<Handle>, Option<Embedded>)>> {
+fn start_clickhouse(config: &Config, names: &Arc<Names>) -> Result<Option<ClickHouse>> {
     let settings = &config.clickhouse;
     let mut sink = ClickHouseConfig {
         url: settings.url.clone(),
@@ -302,8 +364,14 @@ fn start_clickhouse(config: &Config, names: &Arc<Names>) -> Result<Option<(Arc<H
             Some(embedded)
         }
     };
-    let handle = ClickHouseSink::start(sink, dataflow::specs(), Arc::clone(names))?;
-    Ok(Some((Arc::new(handle), embedded)))
+    let reader = Reader::new(&sink)?;
+    let handle = Arc::new(ClickHouseSink::start(
+        sink.clone(),
+        dataflow::specs_of(&config.dataflow())?,
+        Arc::clone(names),
+    )?);
+    let past = Past { sink: Arc::clone(&handle), reader, config: sink };
+    Ok(Some(ClickHouse { sink: handle, past: Arc::new(past), embedded }))
 }
 
 /// Runs the server on a thread of its own and brings it back when it dies.
@@ -424,8 +492,65 @@ impl sinks::topics::TopicWriter for LogTopics {
     }
 }
 
-/// Opens the sink of rejected records.
-fn open_rejected(config: &LiveConfig, log: &Arc<dyn Log>) -> Result<RejectedSink<LogTopics>> {
+/// Whether the view runs.
+fn runs(specs: &[ViewSpec], view: &str) -> bool {
+    specs.iter().any(|spec| spec.name == view)
+}
+
+/// Opens the sink of rejected records, if their view runs.
+fn open_rejected(
+    config: &LiveConfig,
+    specs: &[ViewSpec],
+    log: &Arc<dyn Log>,
+) -> Result<Option<RejectedSink<LogTopics>>> {
+    if !runs(specs, "rejects") {
+        return Ok(None);
+    }
     let topics = LogTopics::open(Arc::clone(log), &config.rejected_topic())?;
-    Topics::open(Rejected::new(&config.prefix, &dataflow::specs())?, topics)
+    Topics::open(Rejected::new(&config.prefix, specs)?, topics).map(Some)
+}
+
+/// Opens the sink of alerts, if their view runs.
+fn open_alerts(
+    config: &LiveConfig,
+    specs: &[ViewSpec],
+    log: &Arc<dyn Log>,
+) -> Result<Option<AlertSink<LogTopics, Cases>>> {
+    if !runs(specs, "alerts") {
+        return Ok(None);
+    }
+    let topics = LogTopics::open(Arc::clone(log), &config.alerts_topic())?;
+    let cases = Cases { log: Arc::clone(log), topic: config.topic(StreamId::Cases) };
+    AlertSink::open(Alerts::new(&config.prefix, specs)?, topics, cases).map(Some)
+}
+
+/// Starts the webhook, if one is configured.
+fn start_webhook(
+    config: &Config,
+    live: &LiveConfig,
+    specs: &[ViewSpec],
+    log: &Arc<dyn Log>,
+    names: &Arc<Names>,
+) -> Result<Option<Webhook>> {
+    let settings = &config.webhook;
+    if settings.url.is_empty() {
+        return Ok(None);
+    }
+    let topic = live.webhook_topic();
+    let topics = LogTopics::open(Arc::clone(log), &topic)?;
+    let webhook = WebhookConfig { url: settings.url.clone(), secret: settings.secret.clone(), topic };
+    Webhook::start(webhook, specs, Arc::clone(names), topics).map(Some)
+}
+
+/// Where alerts open cases.
+struct Cases {
+    log: Arc<dyn Log>,
+    topic: String,
+}
+
+impl CaseWriter for Cases {
+    fn append(&mut self, records: Vec<sinks::topics::Record>) -> Result<()> {
+        let records = records.into_iter().map(|(key, value)| NewRecord { key, value: Some(value) }).collect();
+        self.log.append(&self.topic, records).map(|_| ())
+    }
 }

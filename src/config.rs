@@ -25,8 +25,20 @@ pub struct Config {
     pub clickhouse: ClickHouse,
     /// The API and the screens.
     pub api: Api,
+    /// Who is told of incidents.
+    pub webhook: Webhook,
     /// The simulated city (`simulate` and `demo`).
     pub simulate: Simulate,
+}
+
+/// Who is told of incidents.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Webhook {
+    /// Address that incidents are posted to; empty = nobody is told.
+    pub url: String,
+    /// The secret that signs them, shared with the receiver.
+    pub secret: String,
 }
 
 /// Where things are kept.
@@ -67,6 +79,9 @@ pub enum LogKind {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Engine {
+    /// The views that run, separated by commas; empty = those that run unless others are asked for. `rejects` always
+    /// does, for the topic of rejected records is written from it.
+    pub views: String,
     /// Worker threads.
     pub workers: usize,
     /// Distance between ticks, ms.
@@ -89,6 +104,22 @@ pub struct Engine {
     pub refused_retention_ms: i64,
     /// A vehicle without a fix for longer is offline, ms.
     pub vehicle_offline_ms: i64,
+    /// Between two fixes further apart than this nothing counts as swept.
+    pub cover_hole_ms: i64,
+    /// What was swept is kept this long after the end of its shift.
+    pub coverage_retention_ms: i64,
+    /// Silence of a vehicle that ends its trip, ms.
+    pub trip_gap_ms: i64,
+    /// Rest of at least this long is a stop, ms.
+    pub stop_ms: i64,
+    /// How far a fix may be from the truth, m: the margin of fences that name none.
+    pub fix_accuracy_m: f64,
+    /// Speed limit where neither a fence nor the vehicle's record names one, km/h.
+    pub speed_limit_kmh: f64,
+    /// Trips, stops and events at fences are kept this long after they ended, ms.
+    pub journey_retention_ms: i64,
+    /// Fixes are in `tracks` this long after their event time, ms.
+    pub track_retention_ms: i64,
     /// City time minus UTC, minutes (Asia/Shanghai: 480).
     pub utc_offset_min: i32,
 }
@@ -178,6 +209,7 @@ impl Default for Engine {
         let dataflow = dataflow::Settings::default();
         let limits = ingest::streams::Limits::default();
         Self {
+            views: String::new(),
             workers: 1,
             tick_ms: model::tick::DEFAULT_TICK_MS,
             max_records_per_tick: 100_000,
@@ -189,6 +221,14 @@ impl Default for Engine {
             alert_retention_ms: dataflow.alert_retention_ms.unwrap_or(i64::MAX),
             refused_retention_ms: dataflow.refused_retention_ms.unwrap_or(i64::MAX),
             vehicle_offline_ms: dataflow.vehicle_offline_ms,
+            cover_hole_ms: dataflow.cover_hole_ms,
+            coverage_retention_ms: dataflow.coverage_retention_ms.unwrap_or(i64::MAX),
+            trip_gap_ms: dataflow.journeys.gap_ms,
+            stop_ms: dataflow.journeys.stop_ms,
+            fix_accuracy_m: dataflow.journeys.accuracy_m,
+            speed_limit_kmh: dataflow.journeys.speed_limit_kmh,
+            journey_retention_ms: dataflow.journey_retention_ms.unwrap_or(i64::MAX),
+            track_retention_ms: dataflow.track_retention_ms.unwrap_or(i64::MAX),
             utc_offset_min: dataflow.utc_offset_min,
         }
     }
@@ -283,12 +323,35 @@ impl Config {
                 "a multiple of engine.window_step_ms",
             );
         }
+        for (key, value) in [("trip_gap_ms", engine.trip_gap_ms), ("stop_ms", engine.stop_ms)] {
+            if value <= 0 {
+                return wrong(&format!("engine.{key}"), value.to_string(), "more than 0");
+            }
+        }
+        for (key, value) in
+            [("fix_accuracy_m", engine.fix_accuracy_m), ("speed_limit_kmh", engine.speed_limit_kmh)]
+        {
+            if !(value > 0.0 && value <= 1000.0) {
+                return wrong(&format!("engine.{key}"), value.to_string(), "more than 0, at most 1000");
+            }
+        }
+        for (key, value) in [
+            ("journey_retention_ms", engine.journey_retention_ms),
+            ("track_retention_ms", engine.track_retention_ms),
+        ] {
+            if value < 0 {
+                return wrong(&format!("engine.{key}"), value.to_string(), "at least 0");
+            }
+        }
         if self.clickhouse.grid_ms == 0 || !self.clickhouse.grid_ms.is_multiple_of(engine.tick_ms) {
             return wrong(
                 "clickhouse.grid_ms",
                 self.clickhouse.grid_ms.to_string(),
                 "a multiple of engine.tick_ms",
             );
+        }
+        if !self.webhook.url.is_empty() && self.webhook.secret.is_empty() {
+            return wrong("webhook.secret", "\"\"".into(), "a secret shared with the receiver");
         }
         if self.log.partitions == 0 {
             return wrong("log.partitions", "0".into(), "at least 1");
@@ -304,11 +367,23 @@ impl Config {
         TickLength::from_millis(self.engine.tick_ms).unwrap_or_default()
     }
 
+    /// The views that are asked for.
+    fn views(&self) -> Option<Vec<String>> {
+        let names = self.engine.views.split(',').map(str::trim).filter(|name| !name.is_empty());
+        let mut names: Vec<String> = names.map(str::to_owned).collect();
+        if names.is_empty() {
+            return None;
+        }
+        names.push("rejects".to_owned());
+        Some(names)
+    }
+
     /// Settings of the dataflow.
     pub fn dataflow(&self) -> dataflow::Settings {
         let engine = &self.engine;
         dataflow::Settings {
             tick: self.tick(),
+            views: self.views(),
             topic_prefix: self.log.prefix.clone(),
             horizon_ms: Some(engine.horizon_ms),
             window_ms: engine.window_ms,
@@ -317,6 +392,18 @@ impl Config {
             alert_retention_ms: Some(engine.alert_retention_ms),
             refused_retention_ms: Some(engine.refused_retention_ms),
             vehicle_offline_ms: engine.vehicle_offline_ms,
+            cover_hole_ms: engine.cover_hole_ms,
+            coverage_retention_ms: Some(engine.coverage_retention_ms),
+            journeys: dataflow::JourneyParams {
+                gap_ms: engine.trip_gap_ms,
+                stop_ms: engine.stop_ms,
+                accuracy_m: engine.fix_accuracy_m,
+                speed_limit_kmh: engine.speed_limit_kmh,
+                utc_offset_min: engine.utc_offset_min,
+                ..dataflow::JourneyParams::default()
+            },
+            journey_retention_ms: Some(engine.journey_retention_ms),
+            track_retention_ms: Some(engine.track_retention_ms),
             utc_offset_min: engine.utc_offset_min,
             ..dataflow::Settings::default()
         }

@@ -36,6 +36,8 @@ enum Command {
     Load(commands::load::LoadArgs),
     /// What is wrong with configuration, log, ClickHouse, screens
     Check(commands::serve::ConfigArgs),
+    /// Throughput and latency runs: bench SCENARIO --output DIR, bench compare A B
+    Bench(commands::bench::BenchArgs),
     /// Create an access token
     Token(commands::token::TokenArgs),
     /// The embedded ClickHouse: started by this program itself
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Command::Replay(args) => commands::replay::run(args),
         Command::Load(args) => commands::load::run(args),
         Command::Check(args) => commands::check::run(args),
+        Command::Bench(args) => commands::bench::run(args),
         Command::Token(args) => commands::token::run(args),
         Command::ClickHouseChild { rest } => {
             sinks::embedded::ChildArgs::parse(rest.clone()).and_then(|args| sinks::embedded::run_child(&args))

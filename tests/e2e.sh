@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the engine with everything embedded on a simulated city, and the screen against it in a real headless browser.
+# Runs the engine with everything embedded on a simulated city, and the screens against it in a real headless browser.
 # Usage: [OUT=folder for screenshots] tests/e2e.sh CHENGMAI
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -22,4 +22,7 @@ done
 [ -n "${url:-}" ] || { echo "e2e: no address after 60 s" >&2; cat "$work/err" >&2; exit 1; }
 
 cd dashboards
-BASE_URL=${url%/} OUT=${OUT:-$work/shots} node e2e/command.mjs || { cat "$work/err" >&2; exit 1; }
+for screen in command dispatch analytics; do
+  echo "== $screen"
+  BASE_URL=${url%/} OUT=${OUT:-$work/shots} node "e2e/$screen.mjs" || { cat "$work/err" >&2; exit 1; }
+done

@@ -28,7 +28,7 @@ use std::time::Duration;
 
 use axum::serve::ListenerExt as _;
 
-use model::{Error, Frame, Names, Result, StreamId, ViewSpec};
+use model::{Error, Frame, Names, PastChange, Result, StreamId, Tick, Value, ViewSpec};
 use tokio::sync::{Semaphore, watch};
 
 use store::Store;
@@ -63,6 +63,48 @@ pub trait Health: Send + Sync {
     fn metrics(&self, out: &mut String);
 }
 
+/// Remembers the views for longer than the store does.
+pub trait Warehouse: Send + Sync {
+    /// The ticks for which its answers are exact: the first, and the first that is not.
+    fn span(&self) -> (Tick, Tick);
+
+    /// The rows of a view as they were at `tick`, in no order.
+    ///
+    /// # Errors
+    /// When it cannot be reached, or there are too many.
+    fn rows(&self, spec: &ViewSpec, tick: Tick) -> Result<Vec<Box<[Value]>>>;
+
+    /// The last change of a key at or before `tick`, if it has one.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    fn change_before(&self, spec: &ViewSpec, key: &[Value], tick: Tick) -> Result<Option<PastChange>>;
+
+    /// The changes of a key in the ticks (`after`, `until`], in order, at most `limit`.
+    ///
+    /// # Errors
+    /// When it cannot be reached.
+    fn changes(
+        &self,
+        spec: &ViewSpec,
+        key: &[Value],
+        span: (Tick, Tick),
+        limit: usize,
+    ) -> Result<Vec<PastChange>>;
+}
+
+/// The rest of the program, as the API sees it.
+pub struct Partners {
+    /// Takes records for the log; without one nothing can be written.
+    pub writer: Option<Arc<dyn StreamWriter>>,
+    /// Remembers the views; without one `as_of` reaches back as far as the store does.
+    pub warehouse: Option<Arc<dyn Warehouse>>,
+    /// How the program is doing.
+    pub health: Arc<dyn Health>,
+    /// Unix ms; stamps actions and measures the lag of the published tick.
+    pub clock: fn() -> i64,
+}
+
 /// Settings of the API.
 #[derive(Clone, Debug)]
 pub struct ApiConfig {
@@ -76,6 +118,8 @@ pub struct ApiConfig {
     pub history_ms: u64,
     /// … and about this many bytes; the last frame is always kept.
     pub history_bytes: usize,
+    /// How long the view `tracks` holds a fix, ms; `None` = for ever.
+    pub track_ms: Option<i64>,
     /// Longest body of a request, bytes.
     pub max_body_bytes: usize,
     /// WebSocket connections at once.
@@ -103,6 +147,7 @@ impl ApiConfig {
             secret,
             history_ms: 10 * 60_000,
             history_bytes: 64 << 20,
+            track_ms: None,
             max_body_bytes: 16 << 20,
             max_connections: 1000,
             max_subscriptions: 64,
@@ -120,6 +165,7 @@ pub(crate) struct Shared {
     pub config: ApiConfig,
     pub store: Store,
     pub writer: Option<Arc<dyn StreamWriter>>,
+    pub warehouse: Option<Arc<dyn Warehouse>>,
     pub health: Arc<dyn Health>,
     pub clock: fn() -> i64,
     /// The upper bound of the last frame: moves when there is something new.
@@ -146,7 +192,7 @@ pub struct Api {
 }
 
 impl Api {
-    /// Listens. `clock` gives Unix ms; it stamps actions and measures the lag of the published tick.
+    /// Listens.
     ///
     /// # Errors
     /// When the address cannot be had.
@@ -154,10 +200,9 @@ impl Api {
         config: ApiConfig,
         specs: Vec<ViewSpec>,
         names: Arc<Names>,
-        writer: Option<Arc<dyn StreamWriter>>,
-        health: Arc<dyn Health>,
-        clock: fn() -> i64,
+        partners: Partners,
     ) -> Result<Api> {
+        let Partners { writer, warehouse, health, clock } = partners;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(WORKERS)
             .thread_name("api")
@@ -185,6 +230,7 @@ impl Api {
             store: Store::new(specs, names, config.history_ms, config.history_bytes),
             config: ApiConfig { listen: address, ..config },
             writer,
+            warehouse,
             health,
             clock,
             upper: watch::channel(0).0,

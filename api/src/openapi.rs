@@ -61,6 +61,25 @@ pub(crate) struct Rows {
     next: Option<String>,
 }
 
+/// What one row was: `changes` and the row before them, or `series` if the request had a step.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes an answer that is written by hand")]
+pub(crate) struct History {
+    view: String,
+    /// First tick, Unix ms.
+    from: u64,
+    /// Last tick that the answer speaks of, Unix ms.
+    to: u64,
+    /// The row at `from`; null if it was not there.
+    before: Option<serde_json::Value>,
+    /// Each with `tick`, `op` (upsert or delete) and `row`.
+    changes: Option<Vec<serde_json::Value>>,
+    /// Each with `tick` and `row`, which is null where there was none.
+    series: Option<Vec<serde_json::Value>>,
+    /// The `from` that continues, if there was more than fits.
+    next: Option<u64>,
+}
+
 /// Which lines went in.
 #[derive(ToSchema)]
 #[allow(dead_code, reason = "describes an answer that is written by hand")]
@@ -83,6 +102,8 @@ pub(crate) struct RejectedLine {
 #[allow(dead_code, reason = "describes an answer that is written by hand")]
 pub(crate) struct Acted {
     visible_at: Option<u64>,
+    /// By which the action can be undone.
+    action_id: String,
 }
 
 /// Adds the schemas `row_<view>` and `rows_<view>` of every view, and how tokens are sent.

@@ -5,6 +5,7 @@
 use axum::extract::rejection::{BytesRejection, PathRejection};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use model::Retry;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -40,6 +41,15 @@ impl Problem {
     /// 404.
     pub fn not_found(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, detail)
+    }
+
+    /// The warehouse failed: 502, or 422 if asking again would change nothing.
+    pub fn of_warehouse(error: &model::Error) -> Self {
+        let status = match error.retry {
+            Retry::Later => StatusCode::BAD_GATEWAY,
+            Retry::Never => StatusCode::UNPROCESSABLE_ENTITY,
+        };
+        Self::new(status, error.to_string())
     }
 
     /// 410: that tick is no longer known.

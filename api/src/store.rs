@@ -32,7 +32,8 @@ pub struct Row {
 }
 
 impl Row {
-    fn new(values: &[Value]) -> Arc<Self> {
+    /// A row of these values.
+    pub(crate) fn new(values: &[Value]) -> Arc<Self> {
         Arc::new(Self { values: values.into(), json: OnceLock::new() })
     }
 
@@ -299,6 +300,14 @@ impl Store {
     pub fn snapshot(&self, view: ViewId) -> Snapshot {
         let inner = self.inner.read();
         let rows = inner.tables[usize::from(view.0)].values().cloned().collect();
+        Snapshot { tick: inner.tick, rows }
+    }
+
+    /// The rows of a view now whose key `is` takes.
+    pub fn select(&self, view: ViewId, is: impl Fn(&[Value]) -> bool) -> Snapshot {
+        let inner = self.inner.read();
+        let table = inner.tables[usize::from(view.0)].iter();
+        let rows = table.filter(|(key, _)| is(key)).map(|(_, row)| Arc::clone(row)).collect();
         Snapshot { tick: inner.tick, rows }
     }
 

@@ -1,11 +1,12 @@
 // A stand-in for the engine while the screens are being worked on: REST and WebSocket of the contract over an invented
 // city. Serves `dist` too. PORT (8090), VEHICLES (130), SEED-free and not reproducible: for eyes, not for figures.
-// Keeps ten minutes of frames for `as_of` and `since`.
+// Keeps ten minutes of frames for `as_of` and `since`. WITHOUT=view,view leaves views out, as an older engine would.
 import { readFileSync, existsSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { WebSocketServer } from 'ws';
+import { WORK, work } from './mock-work.mjs';
 
 const here = fileURLToPath(new URL('..', import.meta.url));
 const PORT = Number(process.env.PORT ?? 8090);
@@ -25,7 +26,9 @@ const SPECS = [
   spec('stream_health', 2, 'stream partition lag_records lag_ms rate late duplicates rejected last_ts holds_back'),
   spec('sensors', 2, 'sensor_id metric district kind value ts state'),
   spec('reference', 2, 'kind id ts json'),
+  ...WORK.map(([name, key, columns]) => spec(name, key, columns)),
 ];
+const without = new Set((process.env.WITHOUT ?? '').split(','));
 const specOf = (view) => SPECS.find((s) => s.name === view);
 const keyOf = (view, row) => specOf(view).columns.slice(0, specOf(view).key).map((c) => row[c.name]);
 const now = Object.fromEntries(SPECS.map((s) => [s.name, new Map()]));
@@ -88,6 +91,7 @@ const vehicles = Array.from({ length: VEHICLES }, (_, i) => {
   return { id: `sw-${String(i + 1).padStart(4, '0')}`, fleet: i % 2 ? 'fleet-water' : 'fleet-sweep', district: unit.adcode, own, street: pick(own), at: random() * 8, way: random() < 0.5 ? 1 : -1, mode: 'working', until: 0, silent: random() < 0.06 ? (random() < 0.5 ? 'stale' : 'offline') : null };
 });
 const cases = new Map(units.map((u) => [u.adcode, { reported: 40, open: floor(random() * 30) + (u.adcode === '610602' ? 60 : 5), overdue: floor(random() * 6), closed: floor(random() * 200) + 20, closed_overdue: floor(random() * 14), reworked: 3 }]));
+const turn = work({ put, reference, units, streets, vehicles, start: tick });
 let alertNumber = 0;
 
 function raise(age = 0) {
@@ -113,6 +117,7 @@ function step() {
     const age = v.silent === 'offline' ? 900_000 : v.silent === 'stale' ? 120_000 : floor(random() * 4) * 1000;
     put('vehicles', { vehicle_id: v.id, fleet: v.fleet, district: v.district, lon: a[0] + (b[0] - a[0]) * f, lat: a[1] + (b[1] - a[1]) * f, speed, heading: (atan2(dx, dy) * 180) / PI, working: v.mode === 'working', ts: tick - age, state: v.silent === 'offline' ? 'offline' : v.mode, road: null });
   }
+  turn(tick);
   if (random() < 0.04) raise();
   for (const alert of now.alerts.values()) {
     if (alert.state === 'open' && random() < 0.001) put('alerts', { ...alert, state: 'acknowledged', owner: '王芳', revision: 2 });
@@ -153,7 +158,7 @@ const TYPES = { '.html': 'text/html; charset=utf-8', '.js': 'text/javascript', '
 const server = createServer((request, response) => {
   const url = new URL(request.url, 'http://x');
   const json = (code, body) => response.writeHead(code, { 'content-type': 'application/json' }).end(JSON.stringify(body));
-  if (url.pathname === '/api/v1/views') return json(200, SPECS);
+  if (url.pathname === '/api/v1/views') return json(200, SPECS.filter(({ name }) => !without.has(name)));
   const view = url.pathname.match(/^\/api\/v1\/views\/(\w+)$/)?.[1];
   if (view) {
     if (!specOf(view)) return json(404, { title: 'no such view' });
@@ -163,7 +168,7 @@ const server = createServer((request, response) => {
     const limit = Number(url.searchParams.get('limit') ?? 1000);
     return json(200, { view, tick: at, rows: asOf(view, at).filter((r) => passes(r, where)).slice(0, limit), next: null });
   }
-  const path = join(here, 'dist', normalize(url.pathname === '/' ? '/index.html' : url.pathname));
+  const path = join(here, 'dist', normalize(extname(url.pathname) === '' ? '/index.html' : url.pathname));
   if (!existsSync(path)) return response.writeHead(404).end();
   response.writeHead(200, { 'content-type': TYPES[extname(path)] ?? 'application/octet-stream' }).end(readFileSync(path));
 });

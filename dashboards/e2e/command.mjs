@@ -1,51 +1,12 @@
-// The command screen in a real browser against a running engine (or `dev/mock.mjs`).
+// The command screen in a real browser against a running engine (or `dev/mock.mjs`). Settings: see `browser.mjs`.
 //
-//   BASE_URL   address of the engine, default http://127.0.0.1:8080
 //   MIN_MOVING least number of moving vehicles to wait for, default 5
-//   WAIT_S     how long to wait for the first complete frame with them, default 90
-//   OUT        folder for screenshots, default ./out
-//   SIZE       1280x720 by default
-//   CHROMIUM   path of the browser, default /usr/bin/chromium
-//
-// A figure on the page and the API's answer at the same tick must agree. The page shows one tick at a time, so figures
-// and tick are read in one step inside the page.
 import assert from 'node:assert/strict';
-import { mkdirSync } from 'node:fs';
-import { chromium } from 'playwright-core';
+import { BASE_URL, OUT, WAIT_MS, height, launch, number, open, rows, say, width } from './browser.mjs';
 
-const BASE_URL = (process.env.BASE_URL ?? 'http://127.0.0.1:8080').replace(/\/$/, '');
 const MIN_MOVING = Number(process.env.MIN_MOVING ?? 5);
-const WAIT_MS = Number(process.env.WAIT_S ?? 90) * 1000;
-const OUT = process.env.OUT ?? 'out';
-const [width, height] = (process.env.SIZE ?? '1280x720').split('x').map(Number);
 const STALE_AFTER_MS = 60_000;
-const say = (text) => process.stdout.write(`${text}\n`);
-
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  headless: true,
-  args: ['--no-sandbox', '--use-gl=angle', '--use-angle=swiftshader', '--enable-unsafe-swiftshader', '--disable-quic',
-    '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
-});
-
-/** All rows of a view at a tick, over its pages. */
-async function rows(view, tick, where = {}) {
-  const all = [];
-  let cursor = null;
-  do {
-    const query = new URLSearchParams({ limit: '1000' });
-    if (cursor === null) query.set('as_of', String(tick));
-    else query.set('cursor', cursor);
-    for (const [column, value] of Object.entries(where)) query.append('where', `${column}:${value}`);
-    const answer = await fetch(`${BASE_URL}/api/v1/views/${view}?${query}`);
-    assert.equal(answer.status, 200, `GET ${view}?${query}: ${answer.status} ${await answer.clone().text()}`);
-    const page = await answer.json();
-    assert.equal(page.tick, tick, `${view}: asked for tick ${tick}`);
-    all.push(...page.rows);
-    cursor = page.next ?? null;
-  } while (cursor !== null);
-  return all;
-}
+const browser = await launch();
 
 /** Figures of the page by test id, with the tick that they are of. */
 const read = (page) =>
@@ -56,7 +17,6 @@ const read = (page) =>
     }
     return { tick: Number(document.querySelector('[data-testid=command]').dataset.tick), figures };
   });
-const number = (text) => (text === '—' ? null : Number(text.replaceAll(',', '')));
 
 async function compare(page) {
   const { tick, figures } = await read(page);
@@ -101,18 +61,7 @@ const health = (page, wanted, timeout = 30_000) =>
   page.waitForFunction((w) => document.querySelector('[data-testid=command]')?.dataset.health === w, wanted, { timeout });
 
 try {
-  mkdirSync(OUT, { recursive: true });
-  const page = await browser.newPage({ viewport: { width, height } });
-  const complaints = [];
-  page.on('console', (message) => {
-    if (message.type() === 'error') complaints.push(message.text());
-  });
-  page.on('pageerror', (error) => complaints.push(String(error)));
-  const foreign = [];
-  page.on('request', (request) => {
-    const url = request.url();
-    if (!url.startsWith(BASE_URL) && !/^(blob|data):/.test(url)) foreign.push(url);
-  });
+  const { page, complaints, foreign } = await open(browser);
 
   await page.goto(BASE_URL);
   await health(page, 'live', WAIT_MS);

@@ -231,4 +231,35 @@ describe('connection', () => {
     world.connection.wake();
     expect(world.sockets).toHaveLength(2);
   });
+
+  test('what is asked for may change: the rest keeps its rows, the new comes with its frame', async () => {
+    const world = await live();
+    world.last().say({ type: 'pong' });
+    world.connection.change([SUBSCRIPTIONS[0]!, { id: 'c', view: 'v', where: { n: '7' } }, { id: 'd', view: 'absent' }]);
+    expect(world.last().sent.slice(3)).toEqual([{ type: 'unsubscribe', id: 'b' }, { type: 'subscribe', id: 'c', view: 'v', where: { n: '7' } }]);
+    // What was still on its way for the old one is dropped.
+    world.last().say({ type: 'update', id: 'b', lower: 13, upper: 14, upserts: [{ id: 'late', n: 1 }], deletes: [] }, { type: 'snapshot', id: 'c', tick: 13, rows: [{ id: 'z', n: 7 }] });
+    expect(world.rows('c')).toEqual([]);
+    world.last().say({ type: 'frame', tick: 13 });
+    expect([world.rows('a'), world.rows('b'), world.rows('c')]).toEqual([[{ id: 'x', n: 2 }], [], [{ id: 'z', n: 7 }]]);
+    world.connection.change(SUBSCRIPTIONS);
+    expect(world.last().sent.slice(5)).toEqual([{ type: 'unsubscribe', id: 'c' }, { type: 'subscribe', id: 'b', view: 'v', where: { n: '1' }, columns: ['id', 'n'] }]);
+  });
+
+  test('what was asked for while disconnected gets a snapshot, the rest resumes', async () => {
+    const world = await live();
+    world.last().say({ type: 'pong' });
+    world.last().onclose?.({ code: 1006 });
+    world.connection.change([SUBSCRIPTIONS[0]!, { id: 'c', view: 'v' }]);
+    world.pass(BACKOFF_FIRST_MS);
+    world.last().onopen?.();
+    expect(world.last().sent).toEqual([{ type: 'subscribe', id: 'a', view: 'v', since: 12 }, { type: 'subscribe', id: 'c', view: 'v' }, { type: 'ping' }]);
+  });
+
+  test('columns that the engine does not have are not asked for', async () => {
+    const world = await live();
+    world.last().say({ type: 'pong' });
+    world.connection.change([{ id: 'e', view: 'v', columns: ['id', 'later'] }]);
+    expect(world.last().sent.at(-1)).toEqual({ type: 'subscribe', id: 'e', view: 'v', columns: ['id'] });
+  });
 });

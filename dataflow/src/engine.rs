@@ -30,7 +30,8 @@ use timely::worker::Worker;
 use crate::Settings;
 use crate::operators::publish::Outbox;
 use crate::operators::ticked::Inbox;
-use crate::views::{self, Context, Inputs};
+use crate::selection::{Heads, selected};
+use crate::views::{self, Context, Inputs, View};
 
 /// Feeds that may wait for one worker.
 const FEED_QUEUE: usize = 64;
@@ -73,12 +74,13 @@ impl Engine {
         let (parts, collected) = bounded::<Part>(FRAME_QUEUE);
         let (frames, published) = bounded::<Arc<Frame>>(FRAME_QUEUE);
         let (hello, threads) = bounded::<(usize, Thread)>(workers);
-        let (views, names) = (settings.clone(), Arc::clone(names));
+        let views = selected(settings)?;
+        let (kept, settings_of, names) = (views.len(), settings.clone(), Arc::clone(names));
         let guards = timely::execute(timely::Config::process(workers), move |worker| {
             let Some(feed) = receivers.lock()[worker.index()].take() else { return };
             // The starter waits for every hello; a lost one would be seen there.
             let _ = hello.send((worker.index(), std::thread::current()));
-            run_worker(worker, &views, &names, &feed, &parts);
+            run_worker(worker, &views, &settings_of, &names, &feed, &parts);
         })
         .map_err(|e| Error::internal(format!("the workers cannot be started: {e}")))?;
         let mut by_index: Vec<Option<Thread>> = vec![None; workers];
@@ -94,7 +96,7 @@ impl Engine {
                 .map_err(|e| Error::internal("a thread cannot be started").caused_by(e))
         };
         let running = vec![
-            spawn("collector", Box::new(move || collect(workers, tick, &collected, &frames)))?,
+            spawn("collector", Box::new(move || collect(workers, kept, tick, &collected, &frames)))?,
             // Dropping the guards would block whoever drops them; this thread is there to wait.
             spawn("workers", Box::new(move || drop(guards.join())))?,
         ];
@@ -188,16 +190,17 @@ fn shard(row: &Row) -> u64 {
 
 fn run_worker(
     worker: &mut Worker,
+    views: &[&View],
     settings: &Settings,
     names: &Arc<Names>,
     feed: &Receiver<Feed>,
     parts: &Sender<Part>,
 ) {
-    let specs = views::specs();
+    let specs: Vec<_> = views.iter().map(|view| view.spec).collect();
     let outbox = Rc::new(RefCell::new(Outbox::new(&specs)));
     let probe = ProbeHandle::new();
     let index = worker.index();
-    let inboxes = Inboxes::default();
+    let inboxes = Inboxes { heads: Heads::of(views), ..Inboxes::default() };
     let mut inputs = worker.dataflow::<Tick, _, _>(|scope| {
         let mut handles = Vec::new();
         let mut input = || {
@@ -214,7 +217,8 @@ fn run_worker(
             refused: input(),
             bound: input(),
         };
-        views::render_all(Context::new(inputs, settings, names, index, &outbox, &probe));
+        let context = Context::new(inputs, settings, names, inboxes.heads, index, &outbox, &probe);
+        views::render_all(context, views);
         handles
     });
     let mut upper: Tick = 0;
@@ -266,6 +270,7 @@ fn run_worker(
 /// The ways of the frequent rows, which go to their operators directly.
 #[derive(Default)]
 struct Inboxes {
+    heads: Heads,
     readings: Inbox<Reading>,
     fixes: Inbox<Fix>,
     cases: Inbox<CaseEvent>,
@@ -289,13 +294,14 @@ impl Inboxes {
             }
             left -= 1;
         }
-        if !readings.is_empty() {
+        // Rows that no view looks at go nowhere.
+        if !readings.is_empty() && self.heads.readings {
             self.readings.put(tick, readings);
         }
-        if !fixes.is_empty() {
+        if !fixes.is_empty() && self.heads.fixes {
             self.fixes.put(tick, fixes);
         }
-        if !cases.is_empty() {
+        if !cases.is_empty() && self.heads.cases {
             self.cases.put(tick, cases);
         }
     }
@@ -309,9 +315,15 @@ fn push<T>(list: &mut Vec<T>, room: usize, item: T) {
 }
 
 /// Puts the workers' parts together and publishes each span of ticks that all of them have completed.
-fn collect(workers: usize, tick: TickLength, parts: &Receiver<Part>, frames: &Sender<Arc<Frame>>) {
+fn collect(
+    workers: usize,
+    views: usize,
+    tick: TickLength,
+    parts: &Receiver<Part>,
+    frames: &Sender<Arc<Frame>>,
+) {
     let mut uppers = vec![0; workers];
-    let mut waiting: Vec<Option<Changes>> = vec![None; views::specs().len()];
+    let mut waiting: Vec<Option<Changes>> = vec![None; views];
     let mut lower = 0;
     while let Ok(part) = parts.recv() {
         uppers[part.worker] = part.upper;

@@ -10,8 +10,13 @@
 pub mod calendar;
 pub mod casework;
 pub mod engine;
+pub mod fleet;
+pub mod journeys;
+pub mod life;
+pub mod nearest;
 pub mod operators;
 pub mod scores;
+pub mod selection;
 pub mod series;
 pub mod settings;
 pub mod views;
@@ -20,5 +25,7 @@ pub mod views;
 mod testing;
 
 pub use engine::Engine;
+pub use selection::specs_of;
 pub use settings::Settings;
+pub use tracks::Params as JourneyParams;
 pub use views::specs;

@@ -9,6 +9,8 @@ use model::{PeriodKind, TickLength};
 pub struct Settings {
     /// Distance between ticks.
     pub tick: TickLength,
+    /// The views that run; `None` = those that run unless others are asked for.
+    pub views: Option<Vec<String>>,
     /// Prefix of topic names in `rejects` and `late_ledger`.
     pub topic_prefix: String,
     /// Event times older than T by more than this are no longer needed to correct anything. Must be the horizon that
@@ -30,10 +32,26 @@ pub struct Settings {
     pub stopped_below_kmh: f64,
     /// A fix that needs more than this speed, km/h, from its neighbour is a jump.
     pub jump_kmh: f64,
+    /// Between two fixes further apart than this nothing counts as swept, ms.
+    pub cover_hole_ms: i64,
+    /// A vehicle that pauses on a road for longer than this begins a new trip on it, ms.
+    pub pass_gap_ms: i64,
+    /// Share of a road that one trip must cover to make a pass, percent, at least 1.
+    pub pass_percent: u8,
+    /// What was swept is kept this long after the end of its shift.
+    pub coverage_retention_ms: Option<i64>,
+    /// What makes trips, stops and visits to fences.
+    pub journeys: tracks::Params,
+    /// Trips, stops and events at fences are kept this long after they ended; not longer than the horizon.
+    pub journey_retention_ms: Option<i64>,
+    /// Fixes are in `tracks` this long after their event time.
+    pub track_retention_ms: Option<i64>,
     /// City time minus UTC, minutes.
     pub utc_offset_min: i32,
     /// Default working hours of a working day, minutes of the day, `[from, to)`.
     pub working_hours: Vec<(u16, u16)>,
+    /// A fix belongs to the nearest road at most this far away, m.
+    pub swept_reach_m: f64,
     /// Extensions of a case beyond this number are not granted.
     pub max_extensions: u32,
     /// A suspension of a case ends by itself after this long (运城: a year).
@@ -92,6 +110,7 @@ impl Default for Settings {
     fn default() -> Self {
         Self {
             tick: TickLength::default(),
+            views: None,
             topic_prefix: "city.".into(),
             horizon_ms: Some(7 * DAY),
             window_ms: 5 * MINUTE,
@@ -102,8 +121,16 @@ impl Default for Settings {
             vehicle_offline_ms: 10 * MINUTE,
             stopped_below_kmh: 3.0,
             jump_kmh: 200.0,
+            cover_hole_ms: MINUTE,
+            pass_gap_ms: 10 * MINUTE,
+            pass_percent: 90,
+            coverage_retention_ms: Some(7 * DAY),
+            journeys: tracks::Params::default(),
+            journey_retention_ms: Some(7 * DAY),
+            track_retention_ms: Some(60 * MINUTE),
             utc_offset_min: 8 * 60,
             working_hours: vec![(8 * 60, 12 * 60), (14 * 60, 18 * 60)],
+            swept_reach_m: 20.0,
             max_extensions: 2,
             max_suspension_ms: 365 * DAY,
             rework_restarts_clock: true,
@@ -125,6 +152,9 @@ impl Settings {
             window_retention_ms: None,
             alert_retention_ms: None,
             refused_retention_ms: None,
+            coverage_retention_ms: None,
+            journey_retention_ms: None,
+            track_retention_ms: None,
             ..self
         }
     }

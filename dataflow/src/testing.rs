@@ -3,13 +3,20 @@
 //! A [`History`] is what the log says, tick by tick. Oracles see only that, recompute from scratch, and share no code
 //! with the operators they judge.
 
+mod alerts;
 mod cases;
+mod fleet;
+mod journeys;
+mod workload;
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::reference::{CalendarRef, Condition, RuleRef, SensorRef, Severity, VehicleRef};
-use model::rows::{Limit, LimitUnit};
+use model::reference::{
+    CalendarRef, Level, Limit, RuleRef, Selector, SensorRef, Severity, Signal, VehicleRef,
+};
+use model::rows::{Limit as CaseLimit, LimitUnit};
 use model::{
     Action, ActionKind, Bound, CaseEvent, CaseEventKind, Feed, Fix, Kind, LogPos, Names, Op, Quality,
     Reading, RefBody, RefRecord, Refused, Row, StreamId, Sym, Tick, TickLength, Typed, ViewSpec,
@@ -17,7 +24,8 @@ use model::{
 use proptest::prelude::*;
 use serde_json::Value as Json;
 
-use crate::views::VIEWS;
+use crate::selection::selected;
+use crate::views::{ON_REQUEST, VIEWS};
 use crate::{Engine, Settings};
 
 /// What a view says at a tick: its rows as JSON objects, in any order.
@@ -38,9 +46,15 @@ pub struct History {
     pub names: Arc<Names>,
     /// Settings of the run.
     pub settings: Settings,
+    /// Alerts that were recomputed before, by the number of rows and the tick: they depend on all ticks before.
+    pub(crate) memo: RefCell<BTreeMap<(usize, Tick), crate::views::alerts::oracle::State>>,
 }
 
 impl History {
+    fn new(settings: Settings) -> Self {
+        Self { rows: Vec::new(), names: Arc::new(Names::new()), settings, memo: RefCell::default() }
+    }
+
     /// The rows bound to ticks up to `at`, in log order.
     pub fn until(&self, at: Tick) -> impl Iterator<Item = (Tick, &Row)> {
         self.rows.iter().filter(move |(tick, _)| *tick <= at).map(|(tick, row)| (*tick, row))
@@ -97,7 +111,7 @@ fn event() -> impl Strategy<Value = Event> {
         1 => (0u8..3, 0u8..3).prop_map(|(vehicle, district)| E::Vehicle { vehicle, district }),
         2 => (0u8..4, 0u8..8, 0u8..4).prop_map(|(rule, variant, hold)| E::Rule { rule, variant, hold }),
         1 => (0u8..4, 0u8..3).prop_map(|(day, variant)| E::Calendar { day, variant }),
-        2 => (any::<u8>(), 0u8..6, 0u8..8, 0u8..6).prop_map(|(pick, kind, age, id)| E::Act { pick, kind, age, id }),
+        2 => (any::<u8>(), 0u8..7, 0u8..8, 0u8..6).prop_map(|(pick, kind, age, id)| E::Act { pick, kind, age, id }),
         1 => (any::<bool>(), 0u8..10).prop_map(|(late, ts)| E::Refuse { late, ts }),
         1 => (0u8..3, 0u8..2, 0u8..9, 0u8..3, 0u8..3)
             .prop_map(|(stream, partition, records, late, lag)| E::Bind { stream, partition, records, late, lag }),
@@ -117,7 +131,7 @@ const PLACES: [(i32, i32); 6] = [
 /// Builds the history of `events`, each at its tick.
 fn history(mut events: Vec<(u8, Event)>, settings: Settings) -> History {
     events.sort_by_key(|(tick, _)| *tick);
-    let mut history = History { rows: Vec::new(), names: Arc::new(Names::new()), settings };
+    let mut history = History::new(settings);
     for (n, (tick, event)) in (0u64..).zip(events) {
         let tick = START + u64::from(tick) * TICK;
         if let Some(row) = row(&history, n, tick, &event) {
@@ -165,7 +179,7 @@ fn row(history: &History, n: u64, tick: Tick, event: &Event) -> Option<Row> {
                 [LimitUnit::UrgentHour, LimitUnit::WorkingHour, LimitUnit::WorkingDay, LimitUnit::NaturalDay]
                     [usize::from(amount % 4)];
             // Seconds rather than hours: a history lasts half a minute. The first tick is an hour before the day ends.
-            let limit = (amount > 0).then_some(Limit { amount: f64::from(amount) * 4.0 / 3600.0, unit });
+            let limit = (amount > 0).then_some(CaseLimit { amount: f64::from(amount) * 4.0 / 3600.0, unit });
             let kind = match kind {
                 0 | 16 => CaseEventKind::Reported {
                     source: name("source", amount % 2),
@@ -200,32 +214,44 @@ fn row(history: &History, n: u64, tick: Tick, event: &Event) -> Option<Row> {
                     kind: name("kind", kind),
                     district: district(at),
                     heartbeat_s: (heartbeat > 0).then_some(f64::from(heartbeat) * 1.5),
+                    ..SensorRef::default()
                 })
             });
             let ahead = (ahead > 4).then(|| tick as i64 + (i64::from(ahead) - 6) * 1500);
             reference(Kind::Sensor, name("sensor", sensor), ahead, typed)
         }
         Event::Vehicle { vehicle, district: at } => {
-            let typed = Typed::Vehicle(VehicleRef { fleet: name("fleet", at), district: district(at) });
+            let typed = Typed::Vehicle(VehicleRef {
+                fleet: name("fleet", at),
+                district: district(at),
+                ..VehicleRef::default()
+            });
             reference(Kind::Vehicle, name("vehicle", vehicle), None, (at < 2).then_some(typed))
         }
         Event::Rule { rule, variant, hold } => {
-            let condition = match variant {
-                0 => Condition::Above { raise: 4.0, clear: 3.0 },
-                1 => Condition::Above { raise: 5.0, clear: 5.0 },
-                2 => Condition::Below { raise: 1.0, clear: 2.0 },
-                3 | 4 => Condition::Offline { heartbeats: 2.0 },
-                _ => Condition::Above { raise: 6.0, clear: 2.0 },
+            let limit = match variant {
+                0 => Limit::Above { raise: 4.0, clear: 3.0 },
+                1 => Limit::Above { raise: 5.0, clear: 5.0 },
+                2 => Limit::Below { raise: 1.0, clear: 2.0 },
+                _ => Limit::Above { raise: 6.0, clear: 2.0 },
             };
-            let typed = Typed::Rule(RuleRef {
-                metric: if variant == 5 { Sym::EMPTY } else { name("metric", rule % 2) },
-                sensor_kind: if variant == 1 { name("kind", 0) } else { Sym::EMPTY },
-                district: if variant == 2 { district(1) } else { Sym::EMPTY },
-                severity: [Severity::Notice, Severity::Warning, Severity::Severe][usize::from(rule % 3)],
-                condition,
+            let severity = [Severity::Notice, Severity::Warning, Severity::Severe][usize::from(rule % 3)];
+            let typed = Typed::Rule(Box::new(RuleRef {
+                selector: Selector {
+                    metric: if variant == 5 { Sym::EMPTY } else { name("metric", rule % 2) },
+                    sensor_kind: if variant == 1 { name("kind", 0) } else { Sym::EMPTY },
+                    district: if variant == 2 { district(1) } else { Sym::EMPTY },
+                    tags: Vec::new(),
+                },
+                signal: match variant {
+                    3 | 4 => Signal::Offline { heartbeats: 2.0 },
+                    _ => Signal::Value,
+                },
+                levels: vec![Level { severity, limit }],
                 hold_ms: i64::from(hold) * 750,
                 enabled: variant != 6,
-            });
+                ..RuleRef::default()
+            }));
             reference(Kind::Rule, name("rule", rule), None, (variant != 7).then_some(typed))
         }
         Event::Calendar { day, variant } => {
@@ -239,14 +265,7 @@ fn row(history: &History, n: u64, tick: Tick, event: &Event) -> Option<Row> {
             let alerts = (crate::views::alerts::VIEW.oracle)(history, tick - TICK);
             let target =
                 alerts.get(usize::from(pick).checked_rem(alerts.len())?)?["alert_id"].as_str()?.to_owned();
-            let kind = [
-                ActionKind::Ack,
-                ActionKind::Assign,
-                ActionKind::Comment,
-                ActionKind::Shelve,
-                ActionKind::Unshelve,
-                ActionKind::Close,
-            ][usize::from(kind)];
+            let kind = ActionKind::ALL[usize::from(kind)];
             Some(Row::Action(Box::new(Action {
                 pos: pos(StreamId::Actions),
                 id: name("action", id),
@@ -256,7 +275,8 @@ fn row(history: &History, n: u64, tick: Tick, event: &Event) -> Option<Row> {
                 target: history.names.intern(&target),
                 assignee: if id == 0 { Sym::EMPTY } else { name("user", 7) },
                 reason: format!("because {id}").into(),
-                until: None,
+                until: (id > 2).then(|| ts(age) + i64::from(id) * 1000),
+                undoes: name("action", (id + 1) % 6),
             })))
         }
         Event::Refuse { late, ts } => {
@@ -301,17 +321,18 @@ fn key(spec: &ViewSpec, row: &Json) -> String {
 
 /// What the engine says: the state of every view at every tick.
 fn run(history: &History, workers: usize) -> Vec<BTreeMap<Tick, State>> {
+    let views = selected(&history.settings).unwrap();
     let mut engine = Engine::start(&history.settings, workers, &history.names).unwrap();
     let frames = engine.frames();
     let names = Arc::clone(&history.names);
     let reader = std::thread::spawn(move || {
-        let mut changes: Vec<BTreeMap<Tick, Vec<Said>>> = vec![BTreeMap::new(); VIEWS.len()];
+        let mut changes: Vec<BTreeMap<Tick, Vec<Said>>> = vec![BTreeMap::new(); views.len()];
         let mut upper = 0;
         for frame in frames {
             assert_eq!(frame.lower, upper, "frames follow each other without a gap");
             upper = frame.upper;
             for step in &frame.steps {
-                let spec = &VIEWS[usize::from(step.view.0)].spec;
+                let spec = &views[usize::from(step.view.0)].spec;
                 for change in step.changes.iter() {
                     assert!((frame.lower..frame.upper).contains(&change.tick));
                     let mut json = Vec::new();
@@ -369,7 +390,8 @@ fn check(history: &History) {
 
 /// The views whose name `wanted` takes equal their oracles at every tick, whatever the number of workers.
 fn check_views(history: &History, wanted: impl Fn(&str) -> bool) {
-    let expected: Vec<BTreeMap<Tick, State>> = VIEWS
+    let views = selected(&history.settings).unwrap();
+    let expected: Vec<BTreeMap<Tick, State>> = views
         .iter()
         .map(|view| {
             if !wanted(view.spec.name) {
@@ -382,7 +404,7 @@ fn check_views(history: &History, wanted: impl Fn(&str) -> bool) {
         })
         .collect();
     for workers in 1..=3 {
-        for ((view, expected), said) in VIEWS.iter().zip(&expected).zip(run(history, workers)) {
+        for ((view, expected), said) in views.iter().zip(&expected).zip(run(history, workers)) {
             for (tick, state) in expected {
                 let keys: std::collections::BTreeSet<_> = state.keys().chain(said[tick].keys()).collect();
                 let differs = keys.into_iter().find(|key| said[tick].get(*key) != state.get(*key));
@@ -403,6 +425,7 @@ fn check_views(history: &History, wanted: impl Fn(&str) -> bool) {
 fn settings() -> Settings {
     Settings {
         tick: TickLength::from_millis(TICK).unwrap(),
+        views: Some(VIEWS.iter().chain(ON_REQUEST).map(|view| view.spec.name.to_owned()).collect()),
         window_ms: 4000,
         window_step_ms: 1000,
         vehicle_offline_ms: 3000,

@@ -14,6 +14,7 @@
 //! **Bounds.** A text of at most [`TEXT_LIMIT`] bytes and the parser's own limit on depth; CEL has no loops, and the
 //! macros that would make some (`all`, `map` …) are refused.
 
+pub mod alert;
 mod evaluate;
 mod lower;
 

@@ -84,6 +84,16 @@ impl LiveConfig {
         format!("{}rejected", self.prefix)
     }
 
+    /// The topic of alert transitions.
+    pub fn alerts_topic(&self) -> String {
+        format!("{}alerts", self.prefix)
+    }
+
+    /// The topic of what the webhook delivered.
+    pub fn webhook_topic(&self) -> String {
+        format!("{}webhook", self.prefix)
+    }
+
     /// Makes sure that every topic is there. Returns the partitions of each input stream.
     ///
     /// # Errors
@@ -91,6 +101,8 @@ impl LiveConfig {
     pub fn ensure_topics(&self, log: &dyn Log) -> Result<Vec<(StreamId, u16)>> {
         log.ensure_topic(&self.clock_topic(), 1, false)?;
         log.ensure_topic(&self.rejected_topic(), 1, false)?;
+        log.ensure_topic(&self.alerts_topic(), 1, false)?;
+        log.ensure_topic(&self.webhook_topic(), 1, false)?;
         let ensure = |stream| {
             let compacted = stream == StreamId::Reference;
             Ok((stream, log.ensure_topic(&self.topic(stream), self.partitions, compacted)?))

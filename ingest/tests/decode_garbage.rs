@@ -351,6 +351,72 @@ const BAD: &[(StreamId, &str, &str, &[&str])] = &[
         "wrong_type",
         &["`above`"],
     ),
+    (
+        Reference,
+        r#"{"kind":"rule","id":"r","metric":"m","severity":"notice","condition":"value > 1 && speed > 2"}"#,
+        "invalid_rule",
+        &["`condition`", "line 1, column 14", "there is no `speed`"],
+    ),
+    (
+        Reference,
+        r#"{"kind":"rule","id":"r","metric":"m","severity":"notice","condition":"value > 'a'"}"#,
+        "invalid_rule",
+        &["line 1, column 9", "this is a text, expected a number"],
+    ),
+    (
+        Reference,
+        r#"{"kind":"rule","id":"r","metric":"m","severity":"notice","condition":"value > 1","clear_when":"value <"}"#,
+        "invalid_rule",
+        &["`clear_when`", "line 1", "not CEL"],
+    ),
+    (
+        Reference,
+        r#"{"kind":"rule","id":"r","metric":"m","severity":"notice","condition":"value > 1","above":1}"#,
+        "invalid_rule",
+        &["`above`", "`condition`"],
+    ),
+    (
+        Reference,
+        r#"{"kind":"rule","id":"r","metric":"m","levels":[{"severity":"severe","above":1},{"severity":"notice","above":2}]}"#,
+        "invalid_rule",
+        &["ascend in severity"],
+    ),
+    (
+        Reference,
+        r#"{"kind":"rule","id":"r","metric":"m","levels":[{"severity":"notice","above":2},{"severity":"severe","above":1}]}"#,
+        "invalid_rule",
+        &["at least as far"],
+    ),
+    (
+        Reference,
+        r#"{"kind":"rule","id":"r","metric":"m","severity":"notice","above":1,"signal":{"trend":{}}}"#,
+        "invalid_rule",
+        &["`signal`", "deviation"],
+    ),
+    (
+        Reference,
+        r#"{"kind":"rule","id":"r","metric":"m","severity":"notice","above":1,"schedule":{"days":[8]}}"#,
+        "invalid_rule",
+        &["`schedule`"],
+    ),
+    (
+        Reference,
+        r#"{"kind":"rule","id":"r","metric":"m","severity":"notice","above":1,"case":{}}"#,
+        "missing_field",
+        &["`case.class`"],
+    ),
+    (
+        Reference,
+        r#"{"kind":"maintenance","id":"m","from":1700000000000,"to":1700000000001}"#,
+        "missing_field",
+        &["`gateway`"],
+    ),
+    (
+        Reference,
+        r#"{"kind":"maintenance","id":"m","site":"s","from":1700000000000,"to":1700000000000}"#,
+        "out_of_range",
+        &["`to`"],
+    ),
 ];
 
 #[test]

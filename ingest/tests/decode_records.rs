@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use ingest::streams::{Decoded, Decoder, Limits, RecordMeta, check, parse_time, shipped};
-use model::reference::{Condition, Severity};
+use model::reference::rule::{Against, Flap, Schedule, Side, Usual};
+use model::reference::{Level, Limit, RuleRef, Severity, Signal};
 use model::rows::LimitUnit;
 use model::{
     Action, ActionKind, CaseEvent, CaseEventKind, Fix, Kind, LogPos, Names, Quality, Reading, RefRecord, Row,
@@ -254,11 +255,60 @@ fn reference_data_are_typed_where_views_compute_with_them() {
         edge.reference(r#"{"kind":"vehicle","id":"v","fleet":"f","district":"d","working_speed":[3,12]}"#);
     let Typed::Vehicle(vehicle) = record.body.unwrap().typed.clone() else { panic!() };
     assert_eq!((edge.name(vehicle.fleet), edge.name(vehicle.district)), ("f", "d"));
-    for kind in Kind::ALL.iter().filter(|kind| !matches!(kind, Kind::Rule | Kind::Calendar)) {
+    for kind in Kind::ALL.iter().filter(|kind| !matches!(kind, Kind::Rule | Kind::Calendar | Kind::Fence)) {
         let record = edge.reference(&json!({"kind": kind.name(), "id": 7, "geometry": null}).to_string());
         assert_eq!((record.kind, edge.name(record.id)), (*kind, "7"));
     }
     edge.reference(r#"{"kind":"district","id":"d","geometry":{"type":"MultiPolygon","coordinates":[[[[109,36],[110,36],[110,37],[109,36]]]]}}"#);
+}
+
+#[test]
+fn roads_shifts_and_vehicles_are_what_coverage_computes_with() {
+    let mut edge = edge();
+    let road = edge.reference(
+        r#"{"kind":"road","id":"r","district":"610602","grade":1,"oneway":true,"width_m":16,"plan":[{"shift":"early","passes":2},{"shift":"late","passes":0},{"shift":"noon"}],
+            "geometry":{"type":"LineString","coordinates":[[109.49,36.59],[109.49,36.59],[109.5,36.6]]}}"#,
+    );
+    let Some(Typed::Road(road)) = road.body.map(|body| body.typed.clone()) else { panic!("not a road") };
+    let name = |sym: Sym| edge.names.resolve(sym).to_owned();
+    assert_eq!((name(road.district), name(road.grade), road.oneway), ("610602".into(), "1".into(), true));
+    assert_eq!(road.points, [(1_094_900_000, 365_900_000), (1_095_000_000, 366_000_000)]);
+    let plan: Vec<_> = road.plan.iter().map(|plan| (name(plan.shift), plan.passes)).collect();
+    assert_eq!(plan, [("early".to_owned(), 2), ("noon".to_owned(), 1)]);
+
+    let shift =
+        edge.reference(r#"{"kind":"shift","id":"night","start":"22:00","end":"06:00","fleets":["a"]}"#);
+    let Some(Typed::Shift(shift)) = shift.body.map(|body| body.typed.clone()) else { panic!("not a shift") };
+    assert_eq!((shift.start, shift.end, shift.fleets.len()), (22 * 60, 30 * 60, 1));
+    let day = edge.reference(r#"{"kind":"shift","id":"day","start":"00:00","end":"24:00"}"#);
+    let Some(Typed::Shift(day)) = day.body.map(|body| body.typed.clone()) else { panic!("not a shift") };
+    assert_eq!((day.start, day.end), (0, 24 * 60));
+
+    let vehicle = edge.reference(
+        r#"{"kind":"vehicle","id":"v","fleet":"a","vehicle_kind":"road_sweeper","swath_m":3.2,"working_speed":[3,15]}"#,
+    );
+    let Some(Typed::Vehicle(vehicle)) = vehicle.body.map(|body| body.typed.clone()) else {
+        panic!("no vehicle")
+    };
+    assert_eq!((vehicle.swath_m, vehicle.working_speed), (Some(3.2), Some([3.0, 15.0])));
+
+    for (record, reason) in [
+        (r#"{"kind":"road","id":"r","geometry":{"type":"Point","coordinates":[1,2]}}"#, "invalid_geometry"),
+        (
+            r#"{"kind":"road","id":"r","geometry":{"type":"LineString","coordinates":[[1,2],[1,2]]}}"#,
+            "invalid_geometry",
+        ),
+        (r#"{"kind":"road","id":"r","plan":[{"passes":1}]}"#, "missing_field"),
+        (r#"{"kind":"road","id":"r","plan":[{"shift":"a"},{"shift":"a"}]}"#, "duplicate_field"),
+        (r#"{"kind":"road","id":"r","oneway":"yes"}"#, "wrong_type"),
+        (r#"{"kind":"shift","id":"s","start":"7","end":"08:00"}"#, "out_of_range"),
+        (r#"{"kind":"shift","id":"s","end":"08:00"}"#, "missing_field"),
+        (r#"{"kind":"vehicle","id":"v","working_speed":[15,3]}"#, "out_of_range"),
+    ] {
+        let (row, decoded) = edge.decode(StreamId::Reference, None, Some(record.as_bytes()));
+        let Row::Rejected(refused) = row else { panic!("{record} is taken") };
+        assert!(decoded.rejected && refused.reason.starts_with(reason), "{record}: {}", refused.reason);
+    }
 }
 
 #[test]
@@ -370,34 +420,69 @@ fn the_future_is_implausible_only_where_the_append_time_is_known() {
     edge.reference(&format!(r#"{{"kind":"fleet","id":"f","ts":{}}}"#, TS + 86_400_000));
 }
 
-#[test]
-fn the_documented_rule_is_a_rule() {
-    let page = include_str!("../../docs/rules.md");
-    let example = page.split("```json").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-    let mut edge = edge();
-    let record = edge.reference(example);
+fn rule_of(record: RefRecord) -> RuleRef {
     let Typed::Rule(rule) = record.body.unwrap().typed.clone() else { panic!("not a rule") };
-    assert_eq!(edge.name(rule.metric), "water_depth");
-    assert_eq!(rule.condition, Condition::Above { raise: 15.0, clear: 12.0 });
+    *rule
+}
+
+#[test]
+fn the_documented_rules_are_rules() {
+    let page = include_str!("../../docs/rules.md");
+    let examples: Vec<&str> =
+        page.split("```json").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(examples.len() > 5);
+    let mut edge = edge();
+    let rule = rule_of(edge.reference(examples[0]));
+    assert_eq!(edge.name(rule.selector.metric), "water_depth");
+    let limit = Limit::Above { raise: 15.0, clear: 12.0 };
+    assert_eq!(rule.levels, [Level { severity: Severity::Severe, limit }]);
     assert_eq!((rule.hold_ms, rule.enabled), (60_000, true));
+    for example in &examples[1..] {
+        edge.reference(example);
+    }
 }
 
 #[test]
 fn rules_have_defaults() {
     let mut edge = edge();
     let mut rule = |fields: &str| {
-        let record = edge.reference(&format!(r#"{{"kind":"rule","id":"r","severity":"severe",{fields}}}"#));
-        let Typed::Rule(rule) = record.body.unwrap().typed.clone() else { panic!("{fields}") };
-        rule
+        rule_of(edge.reference(&format!(r#"{{"kind":"rule","id":"r","severity":"severe",{fields}}}"#)))
     };
     let plain = rule(r#""metric":"m","above":15"#);
-    assert_eq!(plain.condition, Condition::Above { raise: 15.0, clear: 15.0 });
-    assert_eq!((plain.hold_ms, plain.enabled, plain.severity), (0, true, Severity::Severe));
+    let level = |limit| [Level { severity: Severity::Severe, limit }];
+    assert_eq!(plain.levels, level(Limit::Above { raise: 15.0, clear: 15.0 }));
+    assert_eq!((plain.hold_ms, plain.enabled, plain.signal), (0, true, Signal::Value));
     let below = rule(r#""metric":"m","below":-1.5,"clear":0,"hold_s":0.25,"enabled":false,"offline":null"#);
-    assert_eq!(below.condition, Condition::Below { raise: -1.5, clear: 0.0 });
+    assert_eq!(below.levels, level(Limit::Below { raise: -1.5, clear: 0.0 }));
     assert_eq!((below.hold_ms, below.enabled), (250, false));
     let offline = rule(r#""offline":{"heartbeats":3}"#);
-    assert_eq!((offline.metric, offline.condition), (Sym::EMPTY, Condition::Offline { heartbeats: 3.0 }));
+    assert_eq!((offline.selector.metric, offline.signal), (Sym::EMPTY, Signal::Offline { heartbeats: 3.0 }));
+    let usual = Usual { days: 14, min_days: 3, floor: 0.0, floor_share: 0.0, side: Side::Both };
+    let deviation = rule(r#""metric":"m","signal":{"deviation":{}},"above":8"#);
+    assert_eq!(deviation.signal, Signal::Deviation(usual));
+    assert_eq!(deviation.levels, level(Limit::Above { raise: 8.0, clear: 4.0 }));
+    let night = rule(r#""metric":"m","signal":{"night_minimum":{"against":"usual","to":"05:00"}},"above":3"#);
+    let against = Against::Usual(Usual { side: Side::Up, ..usual });
+    assert_eq!(night.signal, Signal::NightMinimum { from_min: 120, to_min: 300, against });
+    let more = rule(
+        r#""metric":"m","above":1,"flap":{},"schedule":{"hours":[["22:00","06:00"]],"days":[6,7],"season":["11-15","03-15"]}"#,
+    );
+    assert_eq!(more.flap, Some(Flap { count: 3, within_ms: 3_600_000 }));
+    let schedule = Schedule { hours: vec![(1320, 360)], days: vec![6, 7], season: Some(((11, 15), (3, 15))) };
+    assert_eq!(more.schedule, Some(schedule));
+}
+
+#[test]
+fn a_ladder_of_conditions_counts_levels() {
+    let mut edge = edge();
+    let rule = rule_of(edge.reference(
+        r#"{"kind":"rule","id":"r","metric":"m","clear_when":"value < 3","every_s":30,"levels":[
+            {"severity":"notice","condition":"value > 5"},{"severity":"severe","condition":"mean('5m') > 9"}]}"#,
+    ));
+    let level = |severity, raise, clear| Level { severity, limit: Limit::Above { raise, clear } };
+    assert_eq!(rule.levels, [level(Severity::Notice, 1.0, 0.5), level(Severity::Severe, 2.0, 2.0)]);
+    let Signal::Formula(formula) = rule.signal else { panic!("no formula") };
+    assert_eq!((formula.levels.len(), formula.every_ms), (2, 30_000));
 }
 
 #[test]

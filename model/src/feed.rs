@@ -63,6 +63,17 @@ pub struct Change<'a> {
     pub row: &'a [Value],
 }
 
+/// One change of one key that was published some time ago, read back from where it is kept.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PastChange {
+    /// The tick at which it holds.
+    pub tick: Tick,
+    /// Upsert or delete.
+    pub op: Op,
+    /// The whole row in column order, key first; names are strings of their own.
+    pub row: Box<[Value]>,
+}
+
 impl Changes {
     /// No changes yet, of rows with `arity` columns.
     pub fn new(arity: usize) -> Self {

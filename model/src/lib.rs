@@ -13,7 +13,7 @@ pub mod tick;
 pub mod view;
 
 pub use error::{Error, Fault, Result, Retry};
-pub use feed::{Change, Changes, Feed, Frame, Op, Step};
+pub use feed::{Change, Changes, Feed, Frame, Op, PastChange, Step};
 pub use names::{Names, Sym};
 pub use period::{Period, PeriodKind};
 pub use reference::{Kind, RefBody, RefRecord, Typed};

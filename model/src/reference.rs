@@ -4,12 +4,19 @@
 //! it takes effect (default: its tick). The kinds the dataflow computes with are typed here; every kind keeps its JSON,
 //! which is what the `reference` view publishes.
 
+pub mod fence;
+pub mod maintenance;
+pub mod road;
+pub mod rule;
+pub mod score;
+pub mod shift;
+
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-pub mod score;
-
+pub use maintenance::MaintenanceRef;
+pub use rule::{FormulaRef, Level, Limit, RuleRef, Selector, Severity, Signal};
 pub use score::{IndicatorRef, MeasureRef, SchemeRef};
 
 use crate::names::Sym;
@@ -77,6 +84,8 @@ kinds! {
     CaseClass = "case_class",
     /// An alert rule.
     Rule = "rule",
+    /// A time in which alerts of a place are expected.
+    Maintenance = "maintenance",
     /// An indicator.
     Indicator = "indicator",
     /// A score scheme.
@@ -117,7 +126,9 @@ pub enum Typed {
     /// `vehicle`.
     Vehicle(VehicleRef),
     /// `rule`.
-    Rule(RuleRef),
+    Rule(Box<RuleRef>),
+    /// `maintenance`.
+    Maintenance(MaintenanceRef),
     /// `calendar`.
     Calendar(CalendarRef),
     /// `indicator`.
@@ -126,12 +137,18 @@ pub enum Typed {
     ScoreScheme(Box<SchemeRef>),
     /// `measure`.
     Measure(Box<MeasureRef>),
+    /// `road`.
+    Road(Arc<road::RoadRef>),
+    /// `shift`.
+    Shift(shift::ShiftRef),
+    /// `fence`.
+    Fence(Box<fence::FenceRef>),
     /// A kind that no view computes with yet: published as JSON only.
     Other,
 }
 
 /// `sensor`: what it measures, where, and how often it must be heard.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SensorRef {
     /// `sensor_kind`; empty when not said.
     pub kind: Sym,
@@ -139,81 +156,29 @@ pub struct SensorRef {
     pub district: Sym,
     /// `heartbeat_s`: it reports at least this often, seconds; `None` = never judged offline.
     pub heartbeat_s: Option<f64>,
+    /// `site`: the place it shares with other sensors; empty when not said.
+    pub site: Sym,
+    /// `gateway`: through which it reports; empty when not said.
+    pub gateway: Sym,
+    /// `tags`, ascending by symbol.
+    pub tags: Vec<Sym>,
 }
 
 /// `vehicle`: whose it is.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct VehicleRef {
     /// `fleet`; empty when not said.
     pub fleet: Sym,
     /// `district`; empty when not said.
     pub district: Sym,
-}
-
-/// `rule`: when an alert is raised and cleared. The record is documented in `docs/rules.md`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct RuleRef {
-    /// Selector: only this metric; empty = any (offline rules watch the sensor, not a metric).
-    pub metric: Sym,
-    /// Selector: only this sensor kind; empty = any.
-    pub sensor_kind: Sym,
-    /// Selector: only this district; empty = any.
-    pub district: Sym,
-    /// `notice`, `warning` or `severe`.
-    pub severity: Severity,
-    /// The condition.
-    pub condition: Condition,
-    /// The condition must hold this long before the alert is raised, ms.
-    pub hold_ms: i64,
-    /// Switched off without being deleted.
-    pub enabled: bool,
-}
-
-/// How bad it is. A sensor shows `alarm` under a severe alert and `warning` under a warning.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Severity {
-    /// 提示.
-    Notice,
-    /// 一般.
-    Warning,
-    /// 严重.
-    Severe,
-}
-
-impl Severity {
-    /// The name in records and views.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Notice => "notice",
-            Self::Warning => "warning",
-            Self::Severe => "severe",
-        }
-    }
-}
-
-/// The condition of a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Condition {
-    /// True from a value ≥ `raise`; once raised, until a value < `clear` (≤ `raise`).
-    Above {
-        /// Raise at or above.
-        raise: f64,
-        /// Clear below.
-        clear: f64,
-    },
-    /// True from a value ≤ `raise`; once raised, until a value > `clear` (≥ `raise`).
-    Below {
-        /// Raise at or below.
-        raise: f64,
-        /// Clear above.
-        clear: f64,
-    },
-    /// The sensor has not been heard for more than `heartbeats` × its heartbeat.
-    Offline {
-        /// How many heartbeats may be missed.
-        heartbeats: f64,
-    },
+    /// `vehicle_kind`; empty when not said.
+    pub vehicle_kind: Sym,
+    /// `swath_m`: width that one pass cleans, m.
+    pub swath_m: Option<f64>,
+    /// `working_speed`: least and greatest speed at which its work counts, km/h.
+    pub working_speed: Option<[f64; 2]>,
+    /// `speed_limit`: its own, km/h.
+    pub speed_limit_kmh: Option<f64>,
 }
 
 /// `calendar`: one day. Days without a record are working days from Monday to Friday.

@@ -252,6 +252,27 @@ pub enum ActionKind {
     Unshelve,
     /// End it, with a reason.
     Close,
+    /// Take back another action.
+    Undo,
+}
+
+impl ActionKind {
+    /// All, in the order of the contract.
+    pub const ALL: [ActionKind; 7] =
+        [Self::Ack, Self::Assign, Self::Comment, Self::Shelve, Self::Unshelve, Self::Close, Self::Undo];
+
+    /// Its name in records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ack => "ack",
+            Self::Assign => "assign",
+            Self::Comment => "comment",
+            Self::Shelve => "shelve",
+            Self::Unshelve => "unshelve",
+            Self::Close => "close",
+            Self::Undo => "undo",
+        }
+    }
 }
 
 /// One action of one operator. The same `action_id` again replaces the earlier one.
@@ -275,6 +296,8 @@ pub struct Action {
     pub reason: Arc<str>,
     /// Until when it is shelved, Unix ms (`shelve`).
     pub until: Option<i64>,
+    /// The action that is taken back (`undo`); empty otherwise.
+    pub undoes: Sym,
 }
 
 /// A record that is not in the views, and why: a reject, or one too late to be applied.

@@ -90,7 +90,7 @@ pub(crate) fn records<'a>(
         entry(
             "fence",
             &format!("depot-{}", unit.adcode),
-            json!({"name": format!("{}环卫停车场", unit.name), "geometry": polygon(&unit.plane, &ring)}),
+            json!({"name": format!("{}环卫停车场", unit.name), "place": true, "geometry": polygon(&unit.plane, &ring)}),
         )
     });
     let grids = land.places.grids.iter().map(move |grid| {

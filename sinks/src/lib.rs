@@ -5,6 +5,8 @@
 //! | sink | module | what it takes | where it goes |
 //! |---|---|---|---|
 //! | ClickHouse | [`clickhouse`] | every change of every view | tables derived from the views |
+//! | alerts | [`topics::alerts`] | the upserts of view `alerts` | topic `<prefix>alerts`; cases that rules open, `<prefix>cases` |
+//! | webhook | [`webhook`] | the upserts of view `incidents` | an HTTP address |
 //! | rejected records | [`topics::rejected`] | the upserts of view `rejects` | topic `<prefix>rejected` of the log |
 //!
 //! Every sink takes whole [`model::Frame`]s in order, may be fed again from tick 0 after a restart, and then neither
@@ -16,3 +18,4 @@
 pub mod clickhouse;
 pub mod embedded;
 pub mod topics;
+pub mod webhook;

@@ -7,13 +7,15 @@ mod support;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use model::Tick;
+use model::{PastChange, Tick, Value};
 use proptest::prelude::*;
 use proptest::strategy::ValueTree as _;
 use proptest::test_runner::{Config, TestRunner};
+use serde_json::Value as Json;
+use sinks::clickhouse::read::Reader;
 use sinks::clickhouse::{ClickHouseConfig, ClickHouseSink, Handle, as_of_sql};
 use support::Warehouse;
-use support::history::{DAY, History, SPECS, histories};
+use support::history::{DAY, History, SPECS, histories, sorted, to_json};
 
 fn start(config: ClickHouseConfig, history: &History) -> Handle {
     ClickHouseSink::start(config, SPECS.to_vec(), Arc::clone(&history.names)).unwrap()
@@ -332,6 +334,49 @@ fn a_missing_server_fills_the_queue_and_close_does_not_wait_for_ever() {
     }
     sink.close().unwrap();
     assert_equal_at_every_tick(&warehouse, "city", &history, upper);
+}
+
+#[test]
+fn what_is_read_back_is_what_was_published() {
+    let warehouse = Warehouse::start();
+    let history = one(300);
+    let upper = whole(history.upper() + 1000);
+    let config = warehouse.config("city");
+    let sink = start(config.clone(), &history);
+    for frame in history.frames(1000, upper) {
+        sink.send(frame).unwrap();
+    }
+    sink.close().unwrap();
+    let reader = Reader::new(&config).unwrap();
+    let plain = |row: &[Value]| -> Vec<Value> {
+        let text = |value: &Value| value.as_str(&history.names).map(|text| Value::Text(text.into()));
+        row.iter().map(|value| text(value).unwrap_or_else(|| value.clone())).collect()
+    };
+    for (view, spec) in SPECS.iter().enumerate() {
+        let ticks: BTreeSet<Tick> = history.events.iter().step_by(7).map(|event| event.tick).collect();
+        for tick in ticks {
+            let rows = reader.rows(spec, tick).unwrap();
+            let rows = rows.iter().map(|row| Json::Object(to_json(spec, row, &history.names))).collect();
+            assert_eq!(sorted(rows), history.at(view, tick), "{} at {tick}", spec.name);
+        }
+        let events: Vec<_> = history.events.iter().filter(|event| event.view == view).collect();
+        for event in &events {
+            let key = plain(&event.row[..spec.key]);
+            let of_key: Vec<_> = events
+                .iter()
+                .filter(|other| plain(&other.row[..spec.key]) == key)
+                .map(|event| PastChange { tick: event.tick, op: event.op, row: plain(&event.row).into() })
+                .collect();
+            assert_eq!(reader.changes(spec, &key, (0, upper), 1000).unwrap(), of_key);
+            let at = event.tick;
+            let expected = of_key.iter().rfind(|change| change.tick <= at).cloned();
+            assert_eq!(reader.change_before(spec, &key, at).unwrap(), expected);
+            let later: Vec<_> = of_key.into_iter().filter(|change| change.tick > at).take(2).collect();
+            assert_eq!(reader.changes(spec, &key, (at, upper), 2).unwrap(), later);
+        }
+    }
+    assert_eq!(reader.rows(&SPECS[0], DAY - 1).unwrap(), Vec::<Box<[Value]>>::new());
+    assert!(reader.changes(&SPECS[0], &[Value::Int(1)], (0, 1), 1).is_err(), "a key of two columns");
 }
 
 #[test]

@@ -37,6 +37,9 @@ pub struct ReplayArgs {
     /// Stop at this time (Unix ms)
     #[arg(long)]
     until: Option<i64>,
+    /// Only these views, separated by commas; a view that nobody asks for costs nothing
+    #[arg(long, value_delimiter = ',', conflicts_with = "decode_only")]
+    views: Option<Vec<String>>,
     /// Also write every change to <view>.changes.ndjson
     #[arg(long)]
     changes: bool,
@@ -91,9 +94,11 @@ fn replay(
     moved: &dyn Fn(u64),
 ) -> Result<files::ReplayStats> {
     fs::create_dir_all(output).map_err(|e| cannot_write(output).caused_by(e))?;
-    let settings = Settings { tick: options.tick, ..Settings::default().keep_everything() };
+    let views = args.views.clone();
+    let settings = Settings { tick: options.tick, views, ..Settings::default().keep_everything() };
+    let specs = dataflow::specs_of(&settings)?;
     let mut engine = Engine::start(&settings, usize::from(args.workers), names)?;
-    let mut reader = Reader::new(args.changes.then_some(output), names)?;
+    let mut reader = Reader::new(args.changes.then_some(output), specs.clone(), names)?;
     let frames = engine.frames();
     let reading = std::thread::Builder::new()
         .name("frames".into())
@@ -107,7 +112,7 @@ fn replay(
     let stats = files::replay(&args.input, options, names, &mut |feed| engine.feed(feed), moved)?;
     engine.stop()?;
     let views = reading.join().map_err(|_| Error::internal("the reader of frames panicked"))??;
-    for (spec, rows) in dataflow::specs().iter().zip(views) {
+    for (spec, rows) in specs.iter().zip(views) {
         write_view(output, spec, rows, names)?;
     }
     Ok(stats)
@@ -132,8 +137,7 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(changes: Option<&Path>, names: &Arc<Names>) -> Result<Self> {
-        let specs = dataflow::specs();
+    fn new(changes: Option<&Path>, specs: Vec<ViewSpec>, names: &Arc<Names>) -> Result<Self> {
         let open = |folder: &Path, spec: &ViewSpec| {
             let path = folder.join(format!("{}.changes.ndjson", spec.name));
             let file = File::create(&path).map_err(|e| cannot_write(&path).caused_by(e))?;

@@ -11,4 +11,5 @@ if [ "$status" -eq 77 ]; then
   echo "SKIPPED: the real data are not at $data; nothing was compared" >&2
   exit 0
 fi
+[ "$status" -eq 0 ] && python3 tests/real/nab.py "$1" "$data/nab"
 exit "$status"

@@ -20,11 +20,12 @@ use model::{Names, Tick, Value, ViewSpec};
 use scoring::{Exact, exact};
 use serde_json::{Map, Value as Json, json};
 
+use super::views::remembered;
 use super::{App, Path, aside, json as answer};
 use crate::guard;
 use crate::problem::Problem;
 use crate::query::Parameters;
-use crate::store::{Row, Store};
+use crate::store::{Gone, Row, Snapshot, Store};
 use crate::token::Scope;
 
 /// Cases listed of one count or one part at most; the answer says how many there are.
@@ -65,17 +66,22 @@ pub(super) async fn explain_score(
         let (from, to) = (tick("from")?, tick("to")?);
         let to = to.unwrap_or_else(|| shared.store.now().0);
         let key = [scheme, district, period];
+        let old = |spec: &ViewSpec, tick: Tick, gone: Gone| remembered(&shared, spec, tick, gone);
+        let read = |tick: Tick| At::read(&shared.store, tick, &old);
         let said = match from {
-            None => tree(&At::read(&shared.store, to)?, &key)?,
+            None => tree(&read(to)?, &key)?,
             Some(from) if from > to => {
                 return Err(Problem::bad_request(format!("`from={from}` is after `to={to}`")));
             }
-            Some(from) => change(&At::read(&shared.store, from)?, &At::read(&shared.store, to)?, &key)?,
+            Some(from) => change(&read(from)?, &read(to)?, &key)?,
         };
         Ok(answer(said.to_string().into_bytes()))
     })
     .await
 }
+
+/// Where rows come from that the store has forgotten.
+type Old<'a> = &'a dyn Fn(&ViewSpec, Tick, Gone) -> Result<Snapshot, Problem>;
 
 /// The rows of one view at one tick.
 struct Table {
@@ -84,11 +90,14 @@ struct Table {
 }
 
 impl Table {
-    fn read(store: &Store, view: &str, at: Tick) -> Result<Self, Problem> {
+    fn read(store: &Store, view: &str, at: Tick, old: Old<'_>) -> Result<Self, Problem> {
         let (id, spec) = store
             .view(view)
             .ok_or_else(|| Problem::not_found(format!("there is no view `{view}` to explain from")))?;
-        let rows = store.as_of(id, at).map_err(|gone| Problem::gone(at, gone.oldest))?.rows;
+        let rows = match store.as_of(id, at) {
+            Ok(snapshot) => snapshot.rows,
+            Err(gone) => old(spec, at, gone)?.rows,
+        };
         Ok(Self { spec: *spec, rows })
     }
 
@@ -137,8 +146,8 @@ struct At<'a> {
 }
 
 impl<'a> At<'a> {
-    fn read(store: &'a Store, tick: Tick) -> Result<Self, Problem> {
-        let table = |view| Table::read(store, view, tick);
+    fn read(store: &'a Store, tick: Tick, old: Old<'_>) -> Result<Self, Problem> {
+        let table = |view| Table::read(store, view, tick, old);
         Ok(Self {
             names: store.names(),
             tick,
@@ -528,6 +537,10 @@ mod tests {
         ])
     }
 
+    fn at(store: &Store, tick: Tick) -> At<'_> {
+        At::read(store, tick, &|_, tick, gone| Err(Problem::gone(tick, gone.oldest))).unwrap()
+    }
+
     fn key(district: &str) -> [String; 3] {
         ["s".into(), district.into(), "2026-11".into()]
     }
@@ -535,7 +548,7 @@ mod tests {
     #[test]
     fn a_score_opens_down_to_cases_and_measures() {
         let store = two_ticks();
-        let said = tree(&At::read(&store, 1).unwrap(), &key("d1")).unwrap();
+        let said = tree(&at(&store, 1), &key("d1")).unwrap();
         let group = &said["indicators"][0];
         assert_eq!(
             (&group["group"], &said["text"]["zh"], &said["score_exact"]),
@@ -546,15 +559,15 @@ mod tests {
         assert_eq!(closing["numerator_formula"], "closed");
         assert_eq!(sorting["inputs"]["sorted"], json!({ "value": 1 }));
         // At the tick before, the case was counted as closed in another period.
-        let said = tree(&At::read(&store, 0).unwrap(), &key("d1")).unwrap();
+        let said = tree(&at(&store, 0), &key("d1")).unwrap();
         assert_eq!(said["indicators"][0]["indicators"][0]["inputs"]["closed"], json!({ "value": 0 }));
-        assert!(tree(&At::read(&store, 1).unwrap(), &key("d9")).is_err());
+        assert!(tree(&at(&store, 1), &key("d9")).is_err());
     }
 
     #[test]
     fn a_change_is_the_sum_of_its_parts_and_names_the_cases() {
         let store = two_ticks();
-        let said = change(&At::read(&store, 0).unwrap(), &At::read(&store, 1).unwrap(), &key("d1")).unwrap();
+        let said = change(&at(&store, 0), &at(&store, 1), &key("d1")).unwrap();
         assert_eq!((&said["change_exact"], &said["change"]), (&json!("100/3"), &json!("33.333333")));
         let parts = said["parts"].as_array().unwrap();
         let sum = parts.iter().map(|part| exact::parse(part["change_exact"].as_str().unwrap()).unwrap());

@@ -1,14 +1,17 @@
 //! REST: questions about the views, records in, actions on alerts, health.
 //!
-//! [`views`] reads, [`records`] writes to the log, [`health`] says how we are, [`screens`] hands out the pages. The
-//! routes are declared once, here, and their description is generated from the same declaration. Nothing is kept
+//! [`views`] reads what is and [`history`] what was, [`track`] draws where a vehicle went, [`records`] writes to the
+//! log, [`health`] says how we are, [`screens`] hands out the pages. The routes are declared once, here, and their description is generated from the same declaration. Nothing is kept
 //! between requests.
 
 mod explain;
 mod export;
 mod health;
+mod history;
 mod records;
 mod screens;
+mod shadow;
+mod track;
 mod views;
 
 use std::sync::Arc;
@@ -40,10 +43,13 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
     let described = OpenApiRouter::with_openapi(openapi::Base::openapi())
         .routes(routes!(views::list_views))
         .routes(routes!(views::read_view))
+        .routes(routes!(track::read_track))
         .routes(routes!(views::export_csv))
         .routes(routes!(explain::explain_score))
+        .routes(routes!(history::read_history))
         .routes(routes!(records::append))
         .routes(routes!(records::act))
+        .routes(routes!(shadow::shadow))
         .routes(routes!(live::connect))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))

@@ -24,7 +24,7 @@ use crate::{Shared, guard, openapi};
 /// How long an action waits to see its effect.
 const ACTION_WAIT: Duration = Duration::from_secs(5);
 /// What can be done to an alert.
-const ACTIONS: [&str; 6] = ["ack", "assign", "comment", "shelve", "unshelve", "close"];
+const ACTIONS: [&str; 7] = ["ack", "assign", "comment", "shelve", "unshelve", "close", "undo"];
 
 async fn append_lines(
     shared: &Shared,
@@ -111,16 +111,18 @@ pub(crate) struct ActionBody {
     reason: Option<String>,
     /// To whom (assign); the user of the token if absent.
     assignee: Option<String>,
-    /// Until when, Unix ms (shelve).
+    /// Until when, Unix ms (shelve); 8 hours if absent.
     until: Option<i64>,
+    /// The action that is taken back (undo), by its id.
+    undoes: Option<String>,
 }
 
-/// Acts on an alert: acknowledge, assign, comment, shelve, unshelve, close. Closing needs a reason. The answer comes
+/// Acts on an alert: acknowledge, assign, comment, shelve, unshelve, close, undo. Closing needs a reason. The answer comes
 /// when the alert has next changed, or after 5 s: an action that changes nothing (such as a second `ack`) never shows.
 #[utoipa::path(post, path = "/alerts/{id}/{action}", tag = "alerts",
     params(
         ("id" = String, Path, description = "alert_id, percent-encoded"),
-        ("action" = String, Path, description = "ack, assign, comment, shelve, unshelve or close"),
+        ("action" = String, Path, description = "ack, assign, comment, shelve, unshelve, close or undo"),
     ),
     request_body = ActionBody,
     security(("token" = [])),
@@ -165,14 +167,16 @@ pub(super) async fn act(
     let now = (shared.clock)();
     let user = claims.map(|claims| claims.subject).unwrap_or_default();
     let n = shared.actions.fetch_add(1, Ordering::Relaxed);
+    let action_id = format!("{now}-{}-{n}", shared.instance);
     let mut record = serde_json::json!({
-        "action_id": format!("{now}-{}-{n}", shared.instance),
+        "action_id": action_id,
         "ts": now, "user": user, "action": action, "target": id,
     });
     for (name, value) in [
         ("reason", body.reason.map(Into::into)),
         ("assignee", body.assignee.map(Into::into)),
         ("until", body.until.map(Into::into)),
+        ("undoes", body.undoes.map(Into::into)),
     ] {
         if let Some(value) = value {
             record[name] = value;
@@ -194,5 +198,5 @@ pub(super) async fn act(
         }
     };
     let visible_at = tokio::time::timeout(ACTION_WAIT, seen).await.ok().flatten();
-    Ok(json(serde_json::json!({ "visible_at": visible_at }).to_string().into_bytes()))
+    Ok(json(serde_json::json!({ "visible_at": visible_at, "action_id": action_id }).to_string().into_bytes()))
 }

@@ -20,7 +20,7 @@ use super::export::Table;
 use super::{App, Path, aside, json};
 use crate::problem::Problem;
 use crate::query::{Filter, Parameters, column_of, unknown_view, write_rows};
-use crate::store::Row;
+use crate::store::{Gone, Row, Snapshot};
 use crate::token::Scope;
 use crate::{Shared, guard, openapi};
 
@@ -162,7 +162,10 @@ impl Question {
         let (store, names) = (&shared.store, shared.store.names());
         let snapshot = match self.as_of {
             None => store.snapshot(self.view),
-            Some(tick) => store.as_of(self.view, tick).map_err(|gone| Problem::gone(tick, gone.oldest))?,
+            Some(tick) => match store.as_of(self.view, tick) {
+                Ok(snapshot) => snapshot,
+                Err(gone) => remembered(shared, &self.spec, tick, gone)?,
+            },
         };
         let mut rows = snapshot.rows;
         rows.retain(|row| self.filters.iter().all(|filter| filter.takes(row, names)));
@@ -176,6 +179,22 @@ impl Question {
         }
         Ok((snapshot.tick, rows))
     }
+}
+
+/// The rows at a tick that the store has forgotten, from the warehouse.
+pub(super) fn remembered(
+    shared: &Shared,
+    spec: &ViewSpec,
+    tick: Tick,
+    gone: Gone,
+) -> Result<Snapshot, Problem> {
+    let Some(warehouse) = &shared.warehouse else { return Err(Problem::gone(tick, gone.oldest)) };
+    let (oldest, upper) = warehouse.span();
+    if tick < oldest || tick >= upper {
+        return Err(Problem::gone(tick, if oldest < upper { oldest } else { gone.oldest }));
+    }
+    let rows = warehouse.rows(spec, tick).map_err(|e| Problem::of_warehouse(&e))?;
+    Ok(Snapshot { tick, rows: rows.iter().map(|row| Row::new(row)).collect() })
 }
 
 /// Rows of a view, all of one tick, in order of key if nothing else is asked for.
@@ -194,7 +213,7 @@ impl Question {
         (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No token", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such view", body = Problem, content_type = "application/problem+json"),
-        (status = 410, description = "The tick is older than the history", body = Problem, content_type = "application/problem+json"),
+        (status = 410, description = "The tick is older than what is remembered", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn read_view(
     State(shared): App,
@@ -240,7 +259,7 @@ pub(super) async fn read_view(
         (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No token", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such view or format", body = Problem, content_type = "application/problem+json"),
-        (status = 410, description = "The tick is older than the history", body = Problem, content_type = "application/problem+json"),
+        (status = 410, description = "The tick is older than what is remembered", body = Problem, content_type = "application/problem+json"),
     ))]
 pub(super) async fn export_csv(
     State(shared): App,

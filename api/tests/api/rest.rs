@@ -189,7 +189,7 @@ async fn an_action_is_a_record_and_is_answered_when_it_shows() {
         ids.push(record["action_id"].clone());
         world.put("another", "610602", Some(n as i64));
         world.put("a/1", "610602", Some(2 + n as i64));
-        assert_eq!(answer.await.unwrap(), json!({ "visible_at": world.upper - 1 }));
+        assert_eq!(answer.await.unwrap(), json!({ "visible_at": world.upper - 1, "action_id": ids[n] }));
     }
     assert_ne!(ids[0], ids[1]);
     let wrong = request.try_clone().unwrap().body(r#"{"raeson":"x"}"#).send().await.unwrap();
@@ -223,6 +223,71 @@ async fn frames_follow_each_other_and_the_history_has_a_bound() {
     // The row of number n came with the frame of that place.
     assert_eq!(answer["rows"][0]["n"].as_u64(), Some(oldest / 200 - 1));
     assert_eq!(world.get(&format!("/api/v1/views/alerts?as_of={}", oldest - 1)).await.0, 410);
+    world.api.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_store_has_forgotten_the_warehouse_remembers() {
+    let mut world = World::new(|config| config.history_ms = 300);
+    (0..40).for_each(|_| world.step());
+    let ticks: Vec<u64> = world.past.keys().copied().collect();
+    let (first, last) = (ticks[0], ticks[ticks.len() - 1]);
+    // A warehouse that has written up to the middle, and forgotten the first tick.
+    let middle = ticks[ticks.len() / 2];
+    *world.memory.span.lock() = (first + 1, middle + 1);
+    let (status, answer) = world.get(&format!("/api/v1/views/alerts?as_of={first}")).await;
+    assert_eq!((status, answer["oldest_tick"].as_u64()), (410, Some(first + 1)));
+    let beyond = ticks[ticks.len() / 2 + 1];
+    assert_eq!(world.get(&format!("/api/v1/views/alerts?as_of={beyond}")).await.0, 410, "neither knows it");
+    for tick in ticks.iter().copied().filter(|tick| *tick > first && *tick <= middle) {
+        for (view, spec) in SPECS.iter().enumerate() {
+            let (status, answer) = world.get(&format!("/api/v1/views/{}?as_of={tick}", spec.name)).await;
+            assert_eq!((status, answer["tick"].as_u64()), (200, Some(tick)));
+            let rows = answer["rows"].as_array().unwrap().iter();
+            let rows: BTreeMap<String, Json> = rows.map(|row| (key_of(view, row), row.clone())).collect();
+            assert_eq!(rows, world.past[&tick][view], "{} at {tick}", spec.name);
+        }
+    }
+    // The history of one row: each change of it, and what it was at regular moments.
+    *world.memory.span.lock() = (0, last + 1);
+    for key in world.past[&middle][1].values() {
+        let query = format!("key={},{}", key["a"].as_str().unwrap(), key["b"]);
+        let (status, answer) = world.get(&format!("/api/v1/views/pairs/history?{query}&from={middle}")).await;
+        assert_eq!((status, answer["to"].as_u64(), &answer["next"]), (200, Some(last), &Json::Null));
+        assert_eq!(answer["before"], *key);
+        let mut row = answer["before"].clone();
+        let mut changes = answer["changes"].as_array().unwrap().iter().peekable();
+        for tick in ticks.iter().copied().filter(|tick| *tick > middle) {
+            if let Some(change) = changes.next_if(|change| change["tick"] == tick) {
+                row = if change["op"] == "delete" { Json::Null } else { change["row"].clone() };
+            }
+            let expected = world.past[&tick][1].get(&key_of(1, key)).cloned().unwrap_or(Json::Null);
+            assert_eq!(row, expected, "{query} at {tick}");
+        }
+        assert!(changes.next().is_none(), "changes at ticks that were");
+        let query = format!("{query}&from={first}&to={middle}&step=100");
+        let (_, answer) = world.get(&format!("/api/v1/views/pairs/history?{query}")).await;
+        let series = answer["series"].as_array().unwrap();
+        assert_eq!(series.len() as u64, (middle - first) / 100 + 1);
+        for moment in series {
+            let at = moment["tick"].as_u64().unwrap();
+            let past = world.past.range(..=at).next_back().unwrap().1;
+            let expected = past[1].get(&key_of(1, key)).cloned().unwrap_or(Json::Null);
+            assert_eq!(moment["row"], expected, "at {at}");
+        }
+    }
+    for (path, status, says) in [
+        ("pairs/history?from=0", 400, "`key` is missing"),
+        ("pairs/history?key=a", 400, "expected a,b divided by commas"),
+        ("pairs/history?key=a,x", 400, "expected a,b divided by commas"),
+        ("pairs/history?key=[\"a\",1]&step=0", 400, "expected a positive number"),
+        ("pairs/history?key=a,1&from=0&step=1&to=99999999", 200, ""),
+        ("nothing/history?key=a", 404, "nothing"),
+    ] {
+        let (got, answer) = world.get(&format!("/api/v1/views/{path}")).await;
+        assert_eq!(got, status, "{path}: {answer}");
+        assert!(answer.to_string().contains(says), "{path}: {answer}");
+    }
     world.api.stop();
 }
 
@@ -268,6 +333,7 @@ async fn the_description_is_whole_and_health_speaks() {
     let mut expected = [
         "/views",
         "/views/{view}",
+        "/views/{view}/history",
         "/export/{file}",
         "/streams/{stream}",
         "/alerts/{id}/{action}",

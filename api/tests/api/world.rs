@@ -7,9 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use api::token::{Claims, Scope, Secret};
-use api::{Api, ApiConfig, Health, Lines, StreamWriter};
+use api::{Api, ApiConfig, Health, Lines, Partners, StreamWriter, Warehouse};
 use futures_util::{SinkExt, StreamExt};
-use model::{Changes, Column, Frame, Names, Op, Step, StreamId, Type, Value, ViewId, ViewSpec};
+use model::{
+    Changes, Column, Frame, Names, Op, PastChange, Step, StreamId, Tick, Type, Value, ViewId, ViewSpec,
+};
 use serde_json::{Value as Json, json};
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
@@ -72,6 +74,55 @@ impl StreamWriter for Picky {
     }
 }
 
+/// A warehouse that remembers what it is told.
+#[derive(Default)]
+pub struct Memory {
+    /// By view: the changes in order.
+    pub changes: parking_lot::Mutex<[Vec<PastChange>; 2]>,
+    /// What it is exact for.
+    pub span: parking_lot::Mutex<(Tick, Tick)>,
+}
+
+impl Memory {
+    fn of(&self, spec: &ViewSpec, key: &[Value]) -> Vec<PastChange> {
+        let view = SPECS.iter().position(|known| known.name == spec.name).unwrap();
+        let all = self.changes.lock()[view].clone();
+        all.into_iter().filter(|change| change.row[..key.len()] == *key).collect()
+    }
+}
+
+impl Warehouse for Memory {
+    fn span(&self) -> (Tick, Tick) {
+        *self.span.lock()
+    }
+
+    fn rows(&self, spec: &ViewSpec, tick: Tick) -> model::Result<Vec<Box<[Value]>>> {
+        let mut rows: Vec<Box<[Value]>> = Vec::new();
+        for change in self.of(spec, &[]).into_iter().filter(|change| change.tick <= tick) {
+            rows.retain(|row| row[..spec.key] != change.row[..spec.key]);
+            if change.op == Op::Upsert {
+                rows.push(change.row);
+            }
+        }
+        Ok(rows)
+    }
+
+    fn change_before(&self, spec: &ViewSpec, key: &[Value], tick: Tick) -> model::Result<Option<PastChange>> {
+        Ok(self.of(spec, key).into_iter().rfind(|change| change.tick <= tick))
+    }
+
+    fn changes(
+        &self,
+        spec: &ViewSpec,
+        key: &[Value],
+        (after, until): (Tick, Tick),
+        limit: usize,
+    ) -> model::Result<Vec<PastChange>> {
+        let within = |change: &PastChange| change.tick > after && change.tick <= until;
+        Ok(self.of(spec, key).into_iter().filter(within).take(limit).collect())
+    }
+}
+
 /// A small reproducible generator.
 pub struct Dice(pub u64);
 
@@ -93,6 +144,7 @@ pub struct World {
     pub past: BTreeMap<u64, [BTreeMap<String, Json>; 2]>,
     pub dice: Dice,
     pub writer: Arc<Picky>,
+    pub memory: Arc<Memory>,
     /// Where the screens are looked for.
     pub folder: tempfile::TempDir,
 }
@@ -109,17 +161,32 @@ impl World {
             ApiConfig::new("127.0.0.1:0".parse().unwrap(), folder.path().to_owned(), secret.clone());
         change(&mut config);
         let (names, writer) = (Arc::new(Names::new()), Arc::new(Picky::default()));
+        let memory = Arc::new(Memory::default());
         let api = Api::start(
             config,
             SPECS.to_vec(),
             Arc::clone(&names),
-            Some(Arc::clone(&writer) as _),
-            Arc::new(Fine),
-            || 5_000,
+            Partners {
+                writer: Some(Arc::clone(&writer) as _),
+                warehouse: Some(Arc::clone(&memory) as _),
+                health: Arc::new(Fine),
+                clock: || 5_000,
+            },
         )
         .unwrap();
         let truth = [BTreeMap::new(), BTreeMap::new()];
-        Self { api, secret, names, upper: 0, truth, past: BTreeMap::new(), dice: Dice(7), writer, folder }
+        Self {
+            api,
+            secret,
+            names,
+            upper: 0,
+            truth,
+            past: BTreeMap::new(),
+            dice: Dice(7),
+            writer,
+            memory,
+            folder,
+        }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -183,6 +250,17 @@ impl World {
         }
         let (lower, tick) = (self.upper, *ticks.last().unwrap());
         self.upper = tick + 1;
+        let plain = |value: &Value| match value.as_str(&self.names) {
+            Some(text) => Value::Text(text.into()),
+            None => value.clone(),
+        };
+        for (remembered, changes) in self.memory.changes.lock().iter_mut().zip(&views) {
+            remembered.extend(changes.iter().map(|change| PastChange {
+                tick: change.tick,
+                op: change.op,
+                row: change.row.iter().map(plain).collect(),
+            }));
+        }
         for (view, changes) in (0u16..).zip(views) {
             if !changes.is_empty() {
                 steps.push(Step { view: ViewId(view), lower, upper: self.upper, changes });

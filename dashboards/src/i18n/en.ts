@@ -1,4 +1,6 @@
 // English, by a switch.
+import { en as analytics } from './analytics';
+import { en as dispatch } from './dispatch';
 import type { zh } from './zh';
 
 export const en: Record<keyof typeof zh, string> = {
@@ -28,4 +30,5 @@ export const en: Record<keyof typeof zh, string> = {
   noWebgl: 'This browser cannot draw the map (no WebGL); a list instead', mapLost: 'The map is being restored', mapArea: 'Map of the districts',
   'unit.s': 's', 'unit.min': 'min', 'unit.h': 'h', 'unit.d': 'd',
   dimmed: 'Data of {time}, no longer updated', waitingFirst: 'Waiting for the first frame',
+  ...dispatch, ...analytics,
 };

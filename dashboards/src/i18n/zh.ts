@@ -1,4 +1,7 @@
 // Chinese, the language of the room.
+import { zh as analytics } from './analytics';
+import { zh as dispatch } from './dispatch';
+
 export const zh = {
   title: '延安市城市运行管理 · 指挥大屏',
   'phase.live': '实时', 'phase.stalled': '数据停滞', 'phase.connecting': '连接中', 'phase.disconnected': '已断开',
@@ -26,4 +29,5 @@ export const zh = {
   noWebgl: '此浏览器无法绘制地图（WebGL 不可用），改用列表', mapLost: '地图正在恢复', mapArea: '区县地图',
   'unit.s': '秒', 'unit.min': '分', 'unit.h': '时', 'unit.d': '天',
   dimmed: '以下为 {time} 的数据，已不再更新', waitingFirst: '正在等待第一帧数据',
+  ...dispatch, ...analytics,
 };

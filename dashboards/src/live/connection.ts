@@ -64,7 +64,7 @@ export class Connection {
   private timers: Record<string, () => void> = {};
 
   constructor(
-    private readonly subscriptions: readonly Subscription[],
+    private subscriptions: readonly Subscription[],
     private readonly environment: Environment,
     private readonly listener: Listener,
   ) {}
@@ -91,6 +91,27 @@ export class Connection {
     this.cancel();
     this.attempt = 0;
     this.next();
+  }
+
+  /**
+   * Asks for these from now on, over the same socket. What stays keeps its rows; what is new has none until the first
+   * frame after its snapshot. An id stands for one question: another `where` needs another id.
+   */
+  change(next: readonly Subscription[]): void {
+    const [before, after] = [this.subscriptions, next].map((list) => new Set(list.map(({ id }) => id)));
+    const gone = this.subscriptions.filter(({ id }) => !after?.has(id));
+    const come = next.filter(({ id }) => !before?.has(id));
+    this.subscriptions = next;
+    const open = this.phase === 'live' || this.phase === 'priming';
+    for (const { id } of gone) {
+      if (open && this.store?.has(id)) this.socket?.send(JSON.stringify({ type: 'unsubscribe', id }));
+      this.store?.remove(id);
+      this.unanswered.delete(id);
+    }
+    for (const subscription of come) {
+      this.store?.add(subscription);
+      if (open) this.ask(subscription);
+    }
   }
 
   private enter(phase: Phase): void {
@@ -157,34 +178,33 @@ export class Connection {
     this.enter('connecting');
     const socket = this.environment.open();
     this.socket = socket;
-    socket.onopen = () => this.subscribe(socket);
+    socket.onopen = () => this.subscribe();
     socket.onmessage = (event) => this.receive(event.data);
     socket.onclose = () => this.retry();
     socket.onerror = () => {};
     this.timer('priming', PRIMING_MS, () => this.retry());
   }
 
-  private subscribe(socket: SocketLike): void {
+  private subscribe(): void {
     this.enter('priming');
     this.lastFrame = null;
     this.unanswered.clear();
-    const since = this.resumable ? (this.store?.tick ?? null) : null;
-    for (const { id, view, where, columns } of this.subscriptions) {
-      if (!this.store?.has(id)) continue;
-      this.unanswered.add(id);
-      socket.send(
-        JSON.stringify({
-          type: 'subscribe',
-          id,
-          view,
-          ...(where && { where }),
-          ...(columns && { columns }),
-          ...(since !== null && { since }),
-        }),
-      );
-    }
+    for (const subscription of this.subscriptions) this.ask(subscription);
     this.ping();
     this.listen();
+  }
+
+  /** Sends one subscription, from where its rows stand if it has any. */
+  private ask({ id, view, where, columns }: Subscription): void {
+    const table = this.store?.table(id);
+    if (!this.store || !table) return;
+    this.unanswered.add(id);
+    const since = this.resumable && table.version > 0 ? this.store.tick : null;
+    const message = {
+      type: 'subscribe', id, view, ...(where && { where }), ...(columns && { columns: this.store.known(view, columns) }),
+      ...(since !== null && { since }),
+    };
+    this.socket?.send(JSON.stringify(message));
   }
 
   private ping(): void {

@@ -16,7 +16,7 @@ export function keyOfDelete(entry: unknown): string {
   return JSON.stringify(Array.isArray(entry) ? entry : [entry]);
 }
 
-/** The rows of one subscription. `version` moves whenever they do. */
+/** The rows of one subscription. `version` moves whenever they do; 0 = not answered yet. */
 export class Table<R extends Row = Row> {
   readonly rows = new Map<string, R>();
   version = 0;
@@ -47,13 +47,33 @@ export class Store {
   private readonly tables = new Map<string, Table>();
   private pending: Pending[] = [];
 
-  constructor(subscriptions: readonly Subscription[], specs: readonly ViewSpec[]) {
-    for (const { id, view } of subscriptions) {
-      const spec = specs.find((candidate) => candidate.name === view);
-      // A view that this engine does not have: its panel says so, the others live.
-      if (!spec) continue;
-      this.tables.set(id, new Table(spec.columns.slice(0, spec.key).map((column) => column.name)));
-    }
+  constructor(
+    subscriptions: readonly Subscription[],
+    private readonly specs: readonly ViewSpec[],
+  ) {
+    for (const subscription of subscriptions) this.add(subscription);
+  }
+
+  /** Whether the engine has a view. */
+  offers(view: string): boolean {
+    return this.specs.some((spec) => spec.name === view);
+  }
+
+  /** Of these columns, those that a view of the engine has. */
+  known(view: string, columns: readonly string[]): string[] {
+    const spec = this.specs.find((candidate) => candidate.name === view);
+    return columns.filter((name) => spec?.columns.some((column) => column.name === name));
+  }
+
+  /** Room for the rows of one more subscription. A view that this engine does not have gets none: its panel says so. */
+  add({ id, view }: Subscription): void {
+    const spec = this.specs.find((candidate) => candidate.name === view);
+    if (spec) this.tables.set(id, new Table(spec.columns.slice(0, spec.key).map((column) => column.name)));
+  }
+
+  /** Forgets a subscription; what still comes for it is dropped. */
+  remove(id: string): void {
+    this.tables.delete(id);
   }
 
   has(id: string): boolean {

@@ -51,7 +51,7 @@ const SHIPPED: District[] = (shipped as unknown as Shipped).features.map(({ prop
 }));
 
 /** The record of a row, as an object. */
-function record(row: ReferenceRow): Record<string, unknown> {
+export function record(row: ReferenceRow): Record<string, unknown> {
   if (typeof row.json !== 'string') return row.json ?? {};
   try {
     return JSON.parse(row.json) as Record<string, unknown>;
@@ -60,8 +60,8 @@ function record(row: ReferenceRow): Record<string, unknown> {
   }
 }
 
-const text = (value: unknown, otherwise = ''): string => (typeof value === 'string' ? value : otherwise);
-const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);
+export const text = (value: unknown, otherwise = ''): string => (typeof value === 'string' ? value : otherwise);
+export const isNumber = (value: unknown): value is number => typeof value === 'number' && Number.isFinite(value);
 
 export function boxOf(positions: Iterable<Position>): Box | null {
   let box: Box | null = null;
@@ -142,4 +142,36 @@ export function rulesOf(rows: Iterable<ReferenceRow>): Map<string, Rule> {
     });
   }
   return rules;
+}
+
+export interface Vehicle {
+  plate: string;
+  kind: string;
+}
+
+export function vehiclesOf(rows: Iterable<ReferenceRow>): Map<string, Vehicle> {
+  const vehicles = new Map<string, Vehicle>();
+  for (const row of rows) {
+    const body = record(row);
+    vehicles.set(row.id, { plate: text(body['plate'], row.id), kind: text(body['vehicle_kind']) });
+  }
+  return vehicles;
+}
+
+/** Names by id, of any kind of record: `name`, else the id. A name may be a text by language. */
+export function namesOf(rows: Iterable<ReferenceRow>): Map<string, Names> {
+  const names = new Map<string, Names>();
+  for (const row of rows) {
+    const body = record(row);
+    const name = body['name'] ?? body['text'];
+    const by = name !== null && typeof name === 'object' ? (name as Record<string, unknown>) : { zh: name, en: body['name_en'] };
+    const zh = text(by['zh']) || text(by['en']) || row.id;
+    names.set(row.id, { zh, en: text(by['en']) || zh });
+  }
+  return names;
+}
+
+export interface Names {
+  zh: string;
+  en: string;
 }

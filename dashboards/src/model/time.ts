@@ -41,3 +41,10 @@ export function span(ms: number, units: SpanUnits): string {
   if (m > 0) return `${m} ${units.min}`;
   return `${s} ${units.s}`;
 }
+
+const dateFormat = new Intl.DateTimeFormat('en-CA', { timeZone: ZONE, year: 'numeric', month: '2-digit', day: '2-digit' });
+
+/** The city's date, YYYY-MM-DD. */
+export function cityDate(ms: number): string {
+  return dateFormat.format(ms);
+}

@@ -57,19 +57,23 @@ pub fn expire<'scope, R>(
     rows: Tagged<'scope, Delta<R>>,
     name: &str,
     retention_ms: Option<i64>,
-    since: fn(&R) -> Tick,
+    since: impl Fn(&R) -> Tick + 'static,
 ) -> Tagged<'scope, Delta<R>>
 where
     R: Keyed + Clone + PartialEq + 'static,
     R::Key: Hash + Eq + Clone + 'static,
 {
     let Some(retention) = retention_ms.and_then(|ms| u64::try_from(ms).ok()) else { return rows };
-    ticked(rows, name, Expire { retention, since, live: HashMap::default(), parked: Parking::default() })
+    ticked(
+        rows,
+        name,
+        Expire { retention, since: Box::new(since), live: HashMap::default(), parked: Parking::default() },
+    )
 }
 
 struct Expire<R: Keyed> {
     retention: u64,
-    since: fn(&R) -> Tick,
+    since: Box<dyn Fn(&R) -> Tick>,
     live: HashMap<R::Key, R>,
     parked: Parking<R::Key>,
 }

@@ -6,24 +6,34 @@
 //! past.
 //!
 //! **Mechanism.** One operator with small state per sensor. A reading in order costs O(1); a late one is put in its
-//! place and only what depends on that stretch of time is folded again ([`episodes`], [`silence`], [`panes`]).
+//! place and only what depends on that stretch of time is folded again ([`verdict`], [`silence`], [`panes`]).
 //! A reading of bad quality is a sign of life and replaces an earlier reading of the same time, but counts nowhere else.
 //!
 //! **State.** One point per distinct (sensor, metric, event time) within the horizon, the episodes within the alert
 //! retention, and the panes within the window retention.
 
+pub mod behind;
+pub mod compound;
 pub mod episodes;
+mod judging;
+pub mod moments;
+#[cfg(test)]
+pub(crate) mod oracle;
 pub mod panes;
+pub mod rules;
+pub mod signal;
 pub mod silence;
+pub mod verdict;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet};
-use model::reference::{Condition, RuleRef, SensorRef};
-use model::{Quality, Reading, StreamId, Sym, Tick, Typed};
+use model::reference::SensorRef;
+use model::{Kind, Names, Quality, Reading, Row, StreamId, Sym, Tick, Typed};
 use serde::{Deserialize, Serialize};
-use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::vec::{Broadcast, Map};
+use timely::dataflow::operators::{Capability, Concat};
 
 use crate::Settings;
 use crate::operators::delta::Delta;
@@ -33,9 +43,16 @@ use crate::operators::timeline::{Timed, Timeline};
 use crate::views::Replaced;
 use crate::views::reference::CurrentRow;
 use crate::views::sensors::{SensorRow, SensorState};
-use episodes::{Episode, Episodes};
+use behind::Behind;
+use compound::{Passing, SiteChange};
+use episodes::Episode;
+use judging::Judging;
+use moments::CityTime;
 use panes::{Group, PaneChange, Panes};
+use rules::{Covering, Rules};
+use signal::Source;
 use silence::Silences;
+use verdict::Verdict;
 
 /// One reading within its series.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -64,8 +81,11 @@ impl Timed for Point {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Series {
     points: Timeline<Point>,
-    /// By threshold rule that covers the series.
-    episodes: BTreeMap<Sym, Episodes>,
+    /// By rule that covers the series: those that have something to remember.
+    verdicts: BTreeMap<Sym, Verdict>,
+    /// The rules that cover the series; found when first needed.
+    #[serde(skip)]
+    covering: Option<Arc<Covering>>,
     said: Option<SensorRow>,
 }
 
@@ -76,17 +96,25 @@ struct Sensor {
     series: Vec<(Sym, Series)>,
     /// By offline rule that watches the sensor.
     silences: BTreeMap<Sym, Silences>,
+    /// The partition of the log that its last reading came from.
+    partition: u16,
     /// Greatest event time heard, whatever the metric and quality.
     heard: Option<i64>,
 }
 
 impl Sensor {
-    /// The series of `metric`; a new one is judged by the rules that `covering` finds.
-    fn series(&mut self, metric: Sym, covering: impl FnOnce() -> BTreeMap<Sym, Episodes>) -> &mut Series {
+    /// Its site; empty when it has none.
+    fn site(&self) -> Sym {
+        self.reference.as_ref().map_or(Sym::EMPTY, |reference| reference.site)
+    }
+
+    /// The series of `metric`; `begins` is called for a new one.
+    fn series(&mut self, metric: Sym, begins: impl FnOnce()) -> &mut Series {
         let at = match self.series.iter().position(|(name, _)| *name == metric) {
             Some(at) => at,
             None => {
-                self.series.push((metric, Series { episodes: covering(), ..Series::default() }));
+                begins();
+                self.series.push((metric, Series::default()));
                 self.series.len() - 1
             }
         };
@@ -108,12 +136,25 @@ impl Sensor {
     }
 }
 
+/// Why an episode changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Cause {
+    /// Readings or time.
+    Data,
+    /// Its rule's record changed at the same tick.
+    Rule,
+    /// Its sensor's record changed at the same tick.
+    Sensor,
+}
+
 /// What the operator says.
 pub struct Said<'s> {
     /// The rows of the series in `sensors`.
     pub sensors: Tagged<'s, Delta<SensorRow>>,
-    /// Episodes of rules that began, changed or never were.
-    pub episodes: Tagged<'s, Delta<Episode>>,
+    /// Episodes of rules that began, changed or never were, and why.
+    pub episodes: Tagged<'s, (Delta<Episode>, Cause)>,
+    /// What matters to rules that look at sites.
+    pub sites: Tagged<'s, SiteChange>,
     /// Panes of this worker's share of a group that changed.
     pub panes: Tagged<'s, PaneChange>,
     /// Readings that took the place of earlier ones.
@@ -124,32 +165,55 @@ pub struct Said<'s> {
 #[derive(Default)]
 pub struct Out {
     sensors: Vec<(Tick, Delta<SensorRow>)>,
-    episodes: Vec<(Tick, Delta<Episode>)>,
+    episodes: Vec<(Tick, (Delta<Episode>, Cause))>,
+    sites: Vec<(Tick, SiteChange)>,
     panes: Vec<(Tick, PaneChange)>,
     replaced: Vec<(Tick, Replaced)>,
 }
 
+/// What the operator takes beside readings.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub enum In {
+    /// A changed `sensor` record (at the sensor's worker) or `rule` record (at every worker).
+    Reference(Delta<CurrentRow>),
+    /// What a tick bound of a partition of telemetry (at every worker): how far that is read, Unix ms, if there is more.
+    Bound(u16, Option<i64>),
+}
+
 /// Renders the operator. `known` brings changed `sensor` records (at the sensor's worker) and `rule` records (at every
-/// worker).
+/// worker), `bound` what ticks bound.
 pub fn operate<'s>(
     readings: Inbox<Reading>,
     known: Tagged<'s, Delta<CurrentRow>>,
+    bound: Tagged<'s, Row>,
     settings: &Arc<Settings>,
+    names: &Arc<Names>,
     worker: usize,
 ) -> Said<'s> {
-    let (scope, logic) = (known.scope(), SeriesLogic::new(settings, worker));
+    let known = known.map(|(tick, delta)| (tick, In::Reference(delta)));
+    let bound = bound.flat_map(|(tick, row)| match row {
+        Row::Bound(bound) if bound.stream == StreamId::Telemetry => {
+            let read = (bound.lag_records > 0).then(|| tick as i64 - bound.lag_ms as i64);
+            Some((tick, In::Bound(bound.partition, read)))
+        }
+        _ => None,
+    });
+    let known = known.concat(bound.broadcast());
+    let (scope, logic) = (known.scope(), SeriesLogic::new(settings, names, worker));
     fed(scope, "series", readings, known, logic, |builder| {
         let (mut to_sensors, sensors) = Port::new(builder);
         let (mut to_episodes, episodes) = Port::new(builder);
+        let (mut to_sites, sites) = Port::new(builder);
         let (mut to_panes, panes) = Port::new(builder);
         let (mut to_replaced, replaced) = Port::new(builder);
         let send = move |capabilities: &[Capability<Tick>], out: &mut Out| {
             to_sensors.send(&capabilities[0], &mut out.sensors);
             to_episodes.send(&capabilities[1], &mut out.episodes);
-            to_panes.send(&capabilities[2], &mut out.panes);
-            to_replaced.send(&capabilities[3], &mut out.replaced);
+            to_sites.send(&capabilities[2], &mut out.sites);
+            to_panes.send(&capabilities[3], &mut out.panes);
+            to_replaced.send(&capabilities[4], &mut out.replaced);
         };
-        (Said { sensors, episodes, panes, replaced }, send)
+        (Said { sensors, episodes, sites, panes, replaced }, send)
     })
 }
 
@@ -158,25 +222,34 @@ pub struct SeriesLogic {
     settings: Arc<Settings>,
     worker: usize,
     sensors: KeyedState<Sym, Sensor>,
-    rules: BTreeMap<Sym, RuleRef>,
+    rules: Rules,
+    names: Arc<Names>,
+    city: CityTime,
     panes: Panes,
+    passing: Passing,
+    behind: Behind,
 }
 
 impl SeriesLogic {
     /// The operator of worker `worker`.
-    pub fn new(settings: &Arc<Settings>, worker: usize) -> Self {
+    pub fn new(settings: &Arc<Settings>, names: &Arc<Names>, worker: usize) -> Self {
         Self {
             settings: Arc::clone(settings),
             worker,
             sensors: KeyedState::default(),
-            rules: BTreeMap::new(),
+            rules: Rules::default(),
+            names: Arc::clone(names),
+            city: CityTime::new(settings.utc_offset_min),
             panes: Panes::new(settings),
+            passing: Passing::default(),
+            behind: Behind::default(),
         }
     }
 
     fn reference(
         &mut self,
         delta: Delta<CurrentRow>,
+        now: i64,
         out: &mut Vec<Delta<Episode>>,
         touched: &mut HashSet<Sym>,
     ) {
@@ -184,15 +257,18 @@ impl SeriesLogic {
         let body = |row: &Option<CurrentRow>| row.as_ref().map(|row| row.body.typed.clone());
         match (body(&delta.old), body(&delta.new)) {
             (Some(Typed::Rule(_)), new) | (_, new @ Some(Typed::Rule(_))) => {
-                match new {
-                    Some(Typed::Rule(rule)) => self.rules.insert(id, rule),
-                    _ => self.rules.remove(&id),
+                let rule = match new {
+                    Some(Typed::Rule(rule)) => Some(*rule),
+                    _ => None,
                 };
+                self.rules.set(id, rule, &self.names);
+                self.passing.rules_changed();
                 // Every worker hears of every rule and judges its own sensors.
                 let sensors: Vec<Sym> = self.sensors.keys().collect();
                 for sensor in sensors {
-                    self.judge_anew(sensor, &[id], out);
-                    touched.insert(sensor);
+                    if self.judge_anew(sensor, &[id], now, out) {
+                        touched.insert(sensor);
+                    }
                 }
             }
             (Some(Typed::Sensor(_)), new) | (_, new @ Some(Typed::Sensor(_))) => {
@@ -202,55 +278,73 @@ impl SeriesLogic {
                 };
                 let state = self.sensors.entry(id);
                 let (from, to) = (state.reference.clone(), new.clone());
+                let site = from.as_ref().map_or(Sym::EMPTY, |reference| reference.site);
+                self.passing.sensor_changed(id, site, new.clone());
                 state.reference = new;
                 for (metric, series) in &state.series {
                     self.panes.regroup(id, *metric, &series.points, from.as_ref(), to.as_ref());
                 }
-                let rules: Vec<Sym> = self.rules.keys().copied().collect();
-                self.judge_anew(id, &rules, out);
+                let rules: Vec<Sym> = self.rules.iter().map(|(id, _)| id).collect();
+                self.judge_anew(id, &rules, now, out);
                 touched.insert(id);
             }
             _ => {}
         }
     }
 
-    /// Judges a sensor's whole history by `rules` as they are now.
-    fn judge_anew(&mut self, id: Sym, rules: &[Sym], out: &mut Vec<Delta<Episode>>) {
-        let Some(sensor) = self.sensors.get_mut(id) else { return };
-        for rule_id in rules {
-            let rule = self.rules.get(rule_id);
-            for (metric, series) in &mut sensor.series {
-                match rule.filter(|rule| covers(rule, *metric, sensor.reference.as_ref())) {
+    /// Judges a sensor's whole history by `rules` as they are now; whether any of them covers or covered it.
+    fn judge_anew(&mut self, id: Sym, rules: &[Sym], now: i64, out: &mut Vec<Delta<Episode>>) -> bool {
+        let Some(sensor) = self.sensors.get_mut(id) else { return false };
+        let known = sensor.reference.as_ref();
+        let mut minds = false;
+        for (metric, series) in &mut sensor.series {
+            // Found again when it is needed.
+            series.covering = None;
+            let points = &series.points;
+            for rule_id in rules {
+                let rule = self.rules.get(*rule_id);
+                let covers = |rule: &&Arc<rules::Compiled>| {
+                    rule.site_metrics.is_empty() && rule.covers(*metric, known)
+                };
+                match rule.filter(covers) {
                     Some(rule) => {
-                        let context =
-                            episodes::Context::new(*rule_id, id, *metric, sensor.reference.as_ref());
-                        series.episodes.entry(*rule_id).or_default().judge_anew(
-                            rule,
-                            &series.points,
-                            &context,
-                            out,
-                        );
+                        minds = true;
+                        let context = episodes::Context::new(*rule_id, &rule.rule, id, *metric, known);
+                        let (city, names, site) = (self.city, &*self.names, &BTreeMap::new());
+                        let source = Source { rule, points, site, sensor: id, reference: known, city, names };
+                        let verdict = series.verdicts.entry(*rule_id).or_default();
+                        verdict.judge_anew(&source, &context, now, out);
+                        if !rule.derives() && verdict.is_blank() {
+                            series.verdicts.remove(rule_id);
+                        }
                     }
                     None => {
-                        if let Some(mut episodes) = series.episodes.remove(rule_id) {
-                            episodes.withdraw_all(out);
+                        if let Some(mut verdict) = series.verdicts.remove(rule_id) {
+                            minds = true;
+                            verdict.withdraw_all(out);
                         }
                     }
                 }
             }
-            match rule.and_then(|rule| silence::watch(rule, sensor.reference.as_ref())) {
-                Some(watch) => {
+        }
+        for rule_id in rules {
+            let rule = self.rules.get(*rule_id);
+            match rule.and_then(|rule| Some((rule, silence::watch(&rule.rule, known)?))) {
+                Some((rule, watch)) => {
+                    minds = true;
                     let heard = silence::merge(sensor.series.iter().map(|(_, series)| &series.points));
-                    let context = episodes::Context::new(*rule_id, id, Sym::EMPTY, sensor.reference.as_ref());
+                    let context = episodes::Context::new(*rule_id, &rule.rule, id, Sym::EMPTY, known);
                     sensor.silences.entry(*rule_id).or_default().judge_anew(watch, &heard, &context, out);
                 }
                 None => {
                     if let Some(mut silences) = sensor.silences.remove(rule_id) {
+                        minds = true;
                         silences.withdraw_all(out);
                     }
                 }
             }
         }
+        minds
     }
 
     fn reading(&mut self, reading: &Reading, changed: &mut Changed, out: &mut Vec<Delta<Episode>>) {
@@ -258,17 +352,14 @@ impl SeriesLogic {
         let sensor = self.sensors.entry(reading.sensor);
         let (heard, reference) = (sensor.heard, sensor.reference.clone());
         sensor.heard = heard.max(Some(ts));
+        sensor.partition = reading.pos.partition;
         // Adding zero turns −0 into 0, so that equal values are equal bits.
         let point = Point { ts, value: reading.value + 0.0, quality: reading.quality };
         let rules = &self.rules;
         // Another metric of the same time has told already that the sensor was heard then.
         let elsewhere = heard >= Some(ts) && sensor.series.iter().any(|(_, series)| series.points.has(ts));
         let (panes, group) = (&mut self.panes, Group::of(reading.metric, reference.as_ref()));
-        let series = sensor.series(reading.metric, || {
-            panes.join(reading.sensor, group);
-            let covering = |(_, rule): &(&Sym, &RuleRef)| covers(rule, reading.metric, reference.as_ref());
-            rules.iter().filter(covering).map(|(id, _)| (*id, Episodes::default())).collect()
-        });
+        let series = sensor.series(reading.metric, || panes.join(reading.sensor, group));
         let in_order = series.points.last().is_none_or(|last| last.ts() < ts);
         let (_, old) = series.points.insert(point);
         let known = old.is_some() || elsewhere;
@@ -279,18 +370,24 @@ impl SeriesLogic {
         match heard {
             None => {
                 let watching =
-                    rules.iter().filter(|(_, rule)| silence::watch(rule, reference.as_ref()).is_some());
-                sensor.silences = watching.map(|(id, _)| (*id, Silences::default())).collect();
+                    rules.iter().filter(|(_, rule)| silence::watch(&rule.rule, reference.as_ref()).is_some());
+                sensor.silences = watching.map(|(id, _)| (id, Silences::default())).collect();
             }
             Some(heard) if !known => {
                 // Silences care for times only; the neighbours of a late one have to be looked for.
                 let around = if heard < ts { (Some(heard), None) } else { sensor.heard_around(ts) };
                 for (rule_id, silences) in &mut sensor.silences {
-                    if let Some(watch) =
-                        rules.get(rule_id).and_then(|rule| silence::watch(rule, reference.as_ref()))
+                    let rule = rules.get(*rule_id);
+                    if let Some((rule, watch)) =
+                        rule.and_then(|rule| Some((rule, silence::watch(&rule.rule, reference.as_ref())?)))
                     {
-                        let context =
-                            episodes::Context::new(*rule_id, reading.sensor, Sym::EMPTY, reference.as_ref());
+                        let context = episodes::Context::new(
+                            *rule_id,
+                            &rule.rule,
+                            reading.sensor,
+                            Sym::EMPTY,
+                            reference.as_ref(),
+                        );
                         silences.heard(watch, ts, around, &context, out);
                     }
                 }
@@ -315,41 +412,46 @@ impl SeriesLogic {
         let Some(sensor) = self.sensors.get_mut(id) else { return };
         let now = i64::try_from(tick).unwrap_or(i64::MAX);
         let forget = self.settings.alert_retention_ms.map(|retention| now - retention);
+        let horizon = self.settings.horizon_ms.map(|horizon| now - horizon);
         let known = sensor.reference.as_ref();
         let mut wake: Option<i64> = None;
-        let mut offline = false;
+        let (mut offline, mut unsure) = (false, false);
         for (rule_id, silences) in &mut sensor.silences {
-            let watch = self.rules.get(rule_id).and_then(|rule| silence::watch(rule, known));
+            let Some(rule) = self.rules.get(*rule_id) else { continue };
+            let watch = silence::watch(&rule.rule, known);
             let (Some(watch), Some(heard)) = (watch, sensor.heard) else { continue };
-            let context = episodes::Context::new(*rule_id, id, Sym::EMPTY, known);
-            silences.pass(watch, heard, now, &context, out);
-            offline |= silences.lasting();
-            wake = earliest(wake, silences.due(watch, heard));
+            let context = episodes::Context::new(*rule_id, &rule.rule, id, Sym::EMPTY, known);
+            // What is not read yet may hold a sign of life: until it is, silence proves nothing.
+            let clock = self.behind.clock(sensor.partition, now);
+            silences.pass(watch, heard, clock, &context, out);
+            offline |= silences.lasting() && !watch.shadow;
+            match silences.due(watch, heard) {
+                Some(due) if due <= now => {
+                    unsure |= !watch.shadow;
+                    self.behind.wait(sensor.partition, id);
+                }
+                due => wake = earliest(wake, due),
+            }
             if let Some(before) = forget {
                 silences.prune(before);
             }
         }
         for (metric, series) in &mut sensor.series {
-            let mut worst = None;
-            for (rule_id, episodes) in &mut series.episodes {
-                let Some(rule) = self.rules.get(rule_id) else { continue };
-                let context = episodes::Context::new(*rule_id, id, *metric, known);
-                match changed.spans.get(&(id, *metric)) {
-                    Some(span) if span.in_order => {
-                        episodes.extend(rule, &series.points, span.from, &context, out)
-                    }
-                    Some(span) => episodes.judge_from(rule, &series.points, *span, &context, out),
-                    None => {}
-                }
-                episodes.pass(rule, now, &context, out);
-                wake = earliest(wake, episodes.due(rule));
-                if episodes.lasting() {
-                    worst = worst.max(Some(rule.severity));
-                }
-                if let Some(before) = forget {
-                    episodes.prune(before);
-                }
-            }
+            let span = changed.spans.get(&(id, *metric)).copied();
+            let rules = &mut self.rules;
+            let covering = Arc::clone(series.covering.get_or_insert_with(|| rules.covering(*metric, known)));
+            let of = Judging {
+                id,
+                metric: *metric,
+                known,
+                city: self.city,
+                names: &self.names,
+                now,
+                forget,
+                horizon,
+            };
+            let (worst, due) = of.series(series, &covering, span, out);
+            wake = earliest(wake, due);
             let latest = series.points.latest(|point| point.quality != Quality::Bad);
             let row = SensorRow {
                 sensor: id,
@@ -358,14 +460,18 @@ impl SeriesLogic {
                 kind: known.map_or(Sym::EMPTY, |known| known.kind),
                 value: latest.map(|point| point.value),
                 ts: latest.or(series.points.last()).map_or(0, Timed::ts),
-                state: SensorState::of(known.is_some(), latest.is_some(), offline, worst),
+                state: match SensorState::of(known.is_some(), latest.is_some(), offline, worst) {
+                    SensorState::Offline => SensorState::Offline,
+                    _ if unsure => SensorState::Unknown,
+                    state => state,
+                },
             };
             if series.said.as_ref() != Some(&row) {
                 let old = series.said.replace(row.clone());
                 sensors.push((tick, Delta { old, new: Some(row) }));
             }
-            if let Some(horizon) = self.settings.horizon_ms {
-                series.points.prune(now - horizon, 2);
+            if let Some(horizon) = horizon {
+                series.points.prune(horizon - covering.lookback_ms, 2);
             }
         }
         if let Some(at) = wake {
@@ -380,16 +486,6 @@ fn earliest(a: Option<i64>, b: Option<i64>) -> Option<i64> {
         (Some(a), Some(b)) => Some(a.min(b)),
         (a, b) => a.or(b),
     }
-}
-
-/// Whether a threshold rule covers a series.
-fn covers(rule: &RuleRef, metric: Sym, sensor: Option<&SensorRef>) -> bool {
-    let matches = |wanted: Sym, is: Sym| wanted == Sym::EMPTY || wanted == is;
-    rule.enabled
-        && !matches!(rule.condition, Condition::Offline { .. })
-        && matches(rule.metric, metric)
-        && matches(rule.sensor_kind, sensor.map_or(Sym::EMPTY, |sensor| sensor.kind))
-        && matches(rule.district, sensor.map_or(Sym::EMPTY, |sensor| sensor.district))
 }
 
 /// The stretch of a series in which points changed.
@@ -414,21 +510,26 @@ struct Changed {
 
 impl Fed for SeriesLogic {
     type Row = Reading;
-    type In = Delta<CurrentRow>;
+    type In = In;
     type Out = Out;
 
-    fn tick(
-        &mut self,
-        tick: Tick,
-        readings: &mut Vec<Reading>,
-        known: &mut Vec<Delta<CurrentRow>>,
-        out: &mut Out,
-    ) {
+    fn tick(&mut self, tick: Tick, readings: &mut Vec<Reading>, known: &mut Vec<In>, out: &mut Out) {
+        let now = i64::try_from(tick).unwrap_or(i64::MAX);
         let mut touched: HashSet<Sym> = HashSet::default();
         let mut changed = Changed::default();
         let mut episodes = Vec::new();
-        for delta in known.drain(..) {
-            self.reference(delta, &mut episodes, &mut touched);
+        let mut edited: HashSet<(Kind, Sym)> = HashSet::default();
+        for known in known.drain(..) {
+            match known {
+                In::Reference(delta) => {
+                    edited.extend(delta.key());
+                    self.reference(delta, now, &mut episodes, &mut touched);
+                }
+                In::Bound(partition, read) => {
+                    let before = now - self.settings.tick.as_millis() as i64;
+                    touched.extend(self.behind.bound(partition, read, before));
+                }
+            }
         }
         // Log order decides which of two readings of one time counts; rows mostly come in it.
         readings.sort_by_key(|reading| reading.pos);
@@ -445,10 +546,21 @@ impl Fed for SeriesLogic {
             let series = &sensors.get(sensor)?.series;
             series.iter().find(|(name, _): &&(Sym, Series)| *name == metric).map(|(_, series)| &series.points)
         };
+        let all = sensors.keys().filter_map(|id| Some((id, sensors.get(id)?.site())));
+        let series = |id| sensors.get(id).map(|sensor| (sensor.site(), sensor.series.as_slice()));
+        self.passing.flush(tick, &self.rules, &changed.spans, all, series, &mut out.sites);
         self.panes.flush(tick, self.worker, points, &mut out.panes);
         let replaced = changed.replaced.into_iter();
         out.replaced.extend(replaced.map(|((stream, partition), n)| (tick, (stream, partition, n))));
-        out.episodes.extend(merged(episodes).map(|delta| (tick, delta)));
+        let cause = |delta: &Delta<Episode>| match delta.key() {
+            Some((rule, ..)) if edited.contains(&(Kind::Rule, rule)) => Cause::Rule,
+            Some((_, sensor, ..)) if edited.contains(&(Kind::Sensor, sensor)) => Cause::Sensor,
+            _ => Cause::Data,
+        };
+        out.episodes.extend(merged(episodes).map(|delta| {
+            let cause = cause(&delta);
+            (tick, (delta, cause))
+        }));
     }
 
     fn due(&self) -> Option<Tick> {

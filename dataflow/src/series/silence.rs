@@ -10,24 +10,24 @@
 //! **State.** The episodes within the alert retention.
 
 use model::Sym;
-use model::reference::{Condition, RuleRef, SensorRef, Severity};
+use model::reference::{RuleRef, SensorRef, Severity, Signal};
 use serde::{Deserialize, Serialize};
 
 use super::Point;
 use super::episodes::{Context, Episode, say_difference};
+use super::rules::selects;
 use crate::operators::delta::Delta;
 use crate::operators::timeline::{Timed, Timeline};
 
 /// How `rule` watches a sensor; `None` when it doesn't.
 pub fn watch(rule: &RuleRef, sensor: Option<&SensorRef>) -> Option<Watch> {
-    let Condition::Offline { heartbeats } = rule.condition else { return None };
-    let sensor = sensor?;
-    let matches = |wanted: Sym, is: Sym| wanted == Sym::EMPTY || wanted == is;
-    if !rule.enabled || !matches(rule.sensor_kind, sensor.kind) || !matches(rule.district, sensor.district) {
+    let Signal::Offline { heartbeats } = rule.signal else { return None };
+    let severity = rule.levels.first()?.severity;
+    if !rule.enabled || !selects(&rule.selector, sensor) {
         return None;
     }
-    let limit = (heartbeats * sensor.heartbeat_s? * 1000.0).round() as i64;
-    Some(Watch { limit, severity: rule.severity })
+    let limit = (heartbeats * sensor?.heartbeat_s? * 1000.0).round() as i64;
+    Some(Watch { limit, severity, shadow: rule.shadow_of != Sym::EMPTY })
 }
 
 /// All event times of a sensor, in order, each once.
@@ -51,6 +51,8 @@ pub struct Watch {
     pub limit: i64,
     /// The rule's severity.
     pub severity: Severity,
+    /// Whether the rule only runs beside another.
+    pub shadow: bool,
 }
 
 impl Watch {

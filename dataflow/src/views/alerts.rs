@@ -1,71 +1,74 @@
-//! `alerts`: every episode of every rule, with what operators did about it.
+//! `alerts`: every episode of every live rule, with what operators did about it.
 //!
-//! **Meaning.** One row per episode that was ever said ([`crate::series::episodes`], [`crate::series::silence`]). It is
-//! *open* while the episode lasts, *acknowledged* once an operator says so, *cleared* when the episode ends, *closed*
-//! when an operator closes it; *withdrawn* when later or corrected data show that it never was. Actions count in order
-//! of `ts`, whatever order they arrive in. `revision` counts the changes of the row that have been said, so it is a
-//! function of the log and its ticks.
+//! **Meaning.** One row per alert that was ever said: [`crate::life`] over [`crate::series::verdict`] and
+//! [`crate::series::silence`]. Rules that run as shadows are not here but in `shadow_alerts`.
 //!
-//! **Mechanism.** State by episode: the episode as the series sees it now, and the actions on it.
+//! **Mechanism.** Kept by [`crate::life`].
 //!
-//! **State.** One entry per episode that has not been over for longer than the alert retention, and the actions on
-//! alerts that are not known (yet), for as long.
+//! **State.** One entry per alert that has not been over for longer than the alert retention.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::reference::Severity;
-use model::{Action, ActionKind, Column, Names, Row, Sym, Tick, Type, Value, ViewSpec};
+use model::{Column, Sym, Type, Value, ViewSpec};
 use serde::{Deserialize, Serialize};
-use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::Map;
 
-use super::{Context, View};
-use crate::Settings;
-use crate::operators::delta::Delta;
-use crate::operators::keyed::KeyedState;
+use super::View;
+use crate::operators::delta::{Delta, Keyed};
 use crate::operators::publish::ViewRow;
-use crate::operators::ticked::{Ticked, ticked};
-use crate::operators::{route, spread};
-use crate::series::episodes::Episode;
+use crate::operators::ticked::Tagged;
+
+/// The columns of an alert, here and in `shadow_alerts`.
+pub(super) const COLUMNS: &[Column] = &[
+    Column::new("alert_id", Type::Text, "告警编号", "rule/sensor/metric/time raised at first."),
+    Column::new("rule", Type::Text, "规则", "The rule."),
+    Column::new("target", Type::Text, "对象", "The sensor."),
+    Column::new("district", Type::Text, "区县", "The district of the sensor.").nullable(),
+    Column::new(
+        "severity",
+        Type::Text,
+        "级别",
+        "notice, warning or severe: now, or at worst once it is over.",
+    ),
+    Column::new("state", Type::Text, "状态", "open, acknowledged, cleared, closed or withdrawn."),
+    Column::new("raised_ts", Type::Time, "发生时间", "When the condition had held for the hold time."),
+    Column::new("cleared_ts", Type::Time, "解除时间", "When it ended.").nullable(),
+    Column::new("value", Type::Float, "数值", "The value when it was raised; offline: silence allowed, s."),
+    Column::new("owner", Type::Text, "负责人", "Who took it, or to whom it was given.").nullable(),
+    Column::new("revision", Type::Int, "版本", "Number of changes of this row, 1 for the first."),
+    Column::new("reason", Type::Text, "原因", "Why the row is as it is."),
+    Column::new("metric", Type::Text, "指标", "What the rule looks at; null for an offline rule.").nullable(),
+    Column::new("peak", Type::Text, "最高级别", "How bad it was at worst."),
+    Column::new("site", Type::Text, "站点", "The site of the sensor.").nullable(),
+    Column::new("gateway", Type::Text, "网关", "The gateway of the sensor.").nullable(),
+    Column::new("times", Type::Int, "次数", "How many episodes it stands for: more than one if it flaps."),
+    Column::new("shelved_until", Type::Time, "搁置至", "Until when it is shelved.").nullable(),
+    Column::new("case_class", Type::Text, "案件类别", "The class of the case that it opens.").nullable(),
+];
 
 /// The view.
 pub const VIEW: View = View {
     spec: ViewSpec {
         name: "alerts",
         zh: "告警",
-        doc: "Every episode of every alert rule, with what operators did about it.",
+        doc: "Every alert of every live rule, with what operators did about it.",
         key: 1,
-        columns: &[
-            Column::new("alert_id", Type::Text, "告警编号", "rule/sensor/metric/time raised."),
-            Column::new("rule", Type::Text, "规则", "The rule."),
-            Column::new("target", Type::Text, "对象", "The sensor."),
-            Column::new("district", Type::Text, "区县", "The district of the sensor.").nullable(),
-            Column::new("severity", Type::Text, "级别", "notice, warning or severe."),
-            Column::new("state", Type::Text, "状态", "open, acknowledged, cleared, closed or withdrawn."),
-            Column::new(
-                "raised_ts",
-                Type::Time,
-                "发生时间",
-                "When the condition had held for the hold time.",
-            ),
-            Column::new("cleared_ts", Type::Time, "解除时间", "When it ended.").nullable(),
-            Column::new(
-                "value",
-                Type::Float,
-                "数值",
-                "The value when it was raised; offline: silence allowed, s.",
-            ),
-            Column::new("owner", Type::Text, "负责人", "Who took it, or to whom it was given.").nullable(),
-            Column::new("revision", Type::Int, "版本", "Number of changes of this row, 1 for the first."),
-            Column::new("reason", Type::Text, "原因", "Why the row is as it is."),
-        ],
+        columns: COLUMNS,
         bounded_by: "episodes that last or ended within the alert retention",
     },
-    render,
+    render: |context, id| context.publish(of(context.alerts.clone(), false), id),
     #[cfg(test)]
     oracle: oracle::rows,
 };
+
+/// Only the alerts of shadows, or only those of live rules.
+pub(super) fn of(alerts: Tagged<'_, Delta<AlertRow>>, shadow: bool) -> Tagged<'_, Delta<AlertRow>> {
+    alerts.flat_map(move |(tick, delta)| {
+        let side = |row: Option<AlertRow>| row.filter(|row| row.shadow == shadow);
+        Some((tick, Delta::between(side(delta.old), side(delta.new))?))
+    })
+}
 
 /// A row of the view.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -76,10 +79,18 @@ pub struct AlertRow {
     pub rule: Sym,
     /// The sensor.
     pub target: Sym,
+    /// Empty for an offline rule.
+    pub metric: Sym,
     /// Empty when unknown.
     pub district: Sym,
-    /// How bad it is.
+    /// Empty when unknown.
+    pub site: Sym,
+    /// Empty when unknown.
+    pub gateway: Sym,
+    /// How bad it is; at worst, once it is over.
     pub severity: Severity,
+    /// How bad it was at worst.
+    pub peak: Severity,
     /// Where it is in its life.
     pub state: AlertState,
     /// When it was raised, Unix ms.
@@ -90,10 +101,25 @@ pub struct AlertRow {
     pub value: f64,
     /// Empty when nobody has it.
     pub owner: Sym,
+    /// Until when it is shelved, Unix ms.
+    pub shelved_until: Option<i64>,
+    /// How many episodes it stands for.
+    pub times: i64,
+    /// Whether its rule only runs beside another.
+    pub shadow: bool,
+    /// The class of the case that it opens; empty when it opens none.
+    pub case_class: Sym,
     /// Number of changes said.
     pub revision: i64,
     /// Why the row is as it is.
     pub reason: Arc<str>,
+}
+
+impl Keyed for AlertRow {
+    type Key = Sym;
+    fn key(&self) -> Sym {
+        self.id
+    }
 }
 
 /// Where an alert is in its life.
@@ -112,7 +138,13 @@ pub enum AlertState {
 }
 
 impl AlertState {
-    fn name(self) -> &'static str {
+    /// Whether the condition holds and nobody has closed it.
+    pub fn lasts(self) -> bool {
+        matches!(self, Self::Open | Self::Acknowledged)
+    }
+
+    /// The name in records and views.
+    pub fn name(self) -> &'static str {
         match self {
             Self::Open => "open",
             Self::Acknowledged => "acknowledged",
@@ -137,400 +169,204 @@ impl ViewRow for AlertRow {
         out.push(Value::name_or_null(self.owner));
         out.push(Value::Int(self.revision));
         out.push(Value::Text(Arc::clone(&self.reason)));
+        out.push(Value::name_or_null(self.metric));
+        out.push(Value::Literal(self.peak.name()));
+        out.push(Value::name_or_null(self.site));
+        out.push(Value::name_or_null(self.gateway));
+        out.push(Value::Int(self.times));
+        out.push(self.shelved_until.map_or(Value::Null, Value::Int));
+        out.push(Value::name_or_null(self.case_class));
     }
-}
-
-/// The id of an episode's alert.
-pub fn alert_id(episode: &Episode, names: &Names) -> String {
-    let name = |sym| names.resolve(sym);
-    let metric = if episode.metric == Sym::EMPTY { "offline" } else { name(episode.metric) };
-    format!("{}/{}/{}/{}", name(episode.rule), name(episode.sensor), metric, episode.raised_ts)
-}
-
-fn render(context: &mut Context<'_>, id: model::ViewId) {
-    // Alerts are few: interning an id at a worker takes the names' lock once per alert, not per record.
-    let names = Arc::clone(&context.names);
-    let episodes = context.episodes.clone().flat_map(move |(tick, delta)| {
-        let episode = delta.new.as_ref().or(delta.old.as_ref())?;
-        Some((tick, In::Episode(names.intern(&alert_id(episode, &names)), delta.new)))
-    });
-    let actions = context.actions.clone().flat_map(|(tick, row)| match row {
-        Row::Action(action) => Some((tick, In::Action(*action))),
-        _ => None,
-    });
-    let input = spread(episodes.concat(actions), |input| match input {
-        In::Episode(id, _) => route(id.0),
-        In::Action(action) => route(action.target.0),
-    });
-    let life = Life {
-        settings: Arc::clone(&context.settings),
-        names: Arc::clone(&context.names),
-        alerts: KeyedState::default(),
-    };
-    context.publish(ticked(input, "alerts", life), id);
-}
-
-/// What the operator takes.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-enum In {
-    /// The episode of this alert is now this, or never was.
-    Episode(Sym, Option<Episode>),
-    /// Somebody did something.
-    Action(Action),
-}
-
-/// One alert.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
-struct Alert {
-    episode: Option<Episode>,
-    /// By time and id.
-    actions: BTreeMap<(i64, Sym), Action>,
-    said: Option<AlertRow>,
-    /// When it changed last; what is over is kept for the retention after it.
-    changed: Tick,
-}
-
-struct Life {
-    settings: Arc<Settings>,
-    names: Arc<Names>,
-    alerts: KeyedState<Sym, Alert>,
-}
-
-impl Life {
-    fn settle(&mut self, id: Sym, tick: Tick, out: &mut Vec<Delta<AlertRow>>) {
-        let retention = self.settings.alert_retention_ms.and_then(|ms| u64::try_from(ms).ok());
-        let Some(alert) = self.alerts.get_mut(id) else { return };
-        let row =
-            row_of(id, alert.episode.as_ref(), alert.said.as_ref(), alert.actions.values(), &self.names);
-        let changed = match (&row, &alert.said) {
-            (Some(row), Some(said)) => {
-                (AlertRow { revision: said.revision, ..row.clone() } != *said).then_some(said.revision)
-            }
-            (Some(_), None) => Some(0),
-            (None, _) => None,
-        };
-        if let (Some(row), Some(revision)) = (row, changed) {
-            let row = AlertRow { revision: revision + 1, ..row };
-            let old = alert.said.replace(row.clone());
-            alert.changed = tick;
-            out.push(Delta { old, new: Some(row) });
-        }
-        let lasts = alert.episode.as_ref().is_some_and(|episode| episode.cleared_ts.is_none());
-        let Some(retention) = retention.filter(|_| !lasts) else { return };
-        let ends = alert.changed + retention;
-        if ends > tick {
-            self.alerts.wake(id, ends);
-        } else {
-            out.extend(alert.said.take().map(|old| Delta { old: Some(old), new: None }));
-            self.alerts.remove(id);
-        }
-    }
-}
-
-impl Ticked for Life {
-    type In = In;
-    type Out = Delta<AlertRow>;
-
-    fn tick(&mut self, tick: Tick, input: &mut Vec<In>, out: &mut Vec<Delta<AlertRow>>) {
-        let mut touched = self.alerts.woken(tick);
-        let mut actions = Vec::new();
-        for input in input.drain(..) {
-            match input {
-                In::Episode(id, episode) => {
-                    self.alerts.entry(id).episode = episode;
-                    touched.push(id);
-                }
-                In::Action(action) => actions.push(action),
-            }
-        }
-        actions.sort_by_key(|action| action.pos);
-        for action in actions {
-            let alert = self.alerts.entry(action.target);
-            alert.changed = alert.changed.max(tick);
-            touched.push(action.target);
-            alert.actions.retain(|(_, id), _| *id != action.id);
-            alert.actions.insert((action.ts, action.id), action);
-        }
-        touched.sort_unstable();
-        touched.dedup();
-        for id in touched {
-            self.settle(id, tick, out);
-        }
-    }
-
-    fn due(&self) -> Option<Tick> {
-        self.alerts.due()
-    }
-}
-
-/// The row of an alert, without its revision; `None` for actions on an alert that was never said.
-fn row_of<'a>(
-    id: Sym,
-    episode: Option<&Episode>,
-    said: Option<&AlertRow>,
-    actions: impl Iterator<Item = &'a Action>,
-    names: &Names,
-) -> Option<AlertRow> {
-    let mut row = match (episode, said) {
-        (Some(episode), _) => {
-            let metric =
-                if episode.metric == Sym::EMPTY { "silence, s" } else { names.resolve(episode.metric) };
-            let reason = match episode.cleared_ts {
-                None => {
-                    format!("{metric} {} held {} ms", episode.value, episode.raised_ts - episode.first_ts)
-                }
-                Some(_) => format!("{metric} {} no longer holds", episode.value),
-            };
-            AlertRow {
-                id,
-                rule: episode.rule,
-                target: episode.sensor,
-                district: episode.district,
-                severity: episode.severity,
-                state: if episode.cleared_ts.is_some() { AlertState::Cleared } else { AlertState::Open },
-                raised_ts: episode.raised_ts,
-                cleared_ts: episode.cleared_ts,
-                value: episode.value,
-                owner: Sym::EMPTY,
-                revision: 0,
-                reason: reason.into(),
-            }
-        }
-        (None, Some(said)) => AlertRow {
-            state: AlertState::Withdrawn,
-            cleared_ts: None,
-            owner: Sym::EMPTY,
-            reason: "later data or a changed rule show that the condition did not hold".into(),
-            ..said.clone()
-        },
-        (None, None) => return None,
-    };
-    for action in actions {
-        let says = |what: &str| format!("{what} by {}: {}", names.resolve(action.user), action.reason).into();
-        match action.kind {
-            ActionKind::Ack => {
-                if row.state == AlertState::Open {
-                    row.state = AlertState::Acknowledged;
-                    row.reason = says("acknowledged");
-                }
-                if row.owner == Sym::EMPTY {
-                    row.owner = action.user;
-                }
-            }
-            ActionKind::Assign => {
-                row.owner = if action.assignee == Sym::EMPTY { action.user } else { action.assignee };
-                row.reason = says("assigned");
-            }
-            ActionKind::Comment => row.reason = says("comment"),
-            ActionKind::Shelve => row.reason = says("shelved"),
-            ActionKind::Unshelve => row.reason = says("unshelved"),
-            ActionKind::Close => {
-                if row.state != AlertState::Withdrawn {
-                    row.state = AlertState::Closed;
-                }
-                row.reason = says("closed");
-            }
-        }
-    }
-    Some(row)
 }
 
 /// Naive recomputation from all rows.
 #[cfg(test)]
 pub(crate) mod oracle {
-    use std::collections::BTreeMap;
+    use std::collections::{BTreeMap, BTreeSet};
 
-    use model::reference::{Condition, RuleRef, SensorRef, Severity};
-    use model::{ActionKind, Kind, Quality, Row, Sym, Tick, Typed};
+    use model::{ActionKind, Kind, Row, Sym, Tick};
     use serde_json::{Value as Json, json};
 
-    use crate::testing::History;
-    use crate::views::{reference, sensors};
+    use crate::life::SHELVE_MS;
+    use crate::series::episodes::Episode;
+    use crate::series::moments::CityTime;
+    use crate::series::oracle::episodes;
+    use crate::testing::{History, TICK};
+    use crate::views::reference;
 
-    type Test = Box<dyn Fn(f64) -> bool>;
-
-    pub(crate) struct Episode {
-        pub(crate) rule: Sym,
-        pub(crate) sensor: Sym,
-        pub(crate) metric: Sym,
-        pub(crate) district: Sym,
-        pub(crate) severity: Severity,
-        first: i64,
-        raised: i64,
-        pub(crate) cleared: Option<i64>,
-        value: f64,
+    /// An alert as it was said.
+    #[derive(Clone)]
+    pub(crate) struct Said {
+        pub(crate) row: Json,
+        pub(crate) shadow: bool,
+        line: (Sym, Sym, Sym),
+        episode: Option<Episode>,
+        first_raised: i64,
+        why: &'static str,
     }
 
-    /// All episodes of all rules, as the readings known at `at` and the rules in force at `at` have it.
-    pub(crate) fn episodes(history: &History, at: Tick) -> Vec<Episode> {
-        let (now, mut all) = (at as i64, Vec::new());
-        let sensors = reference::oracle::typed(history, at, Kind::Sensor);
-        let readings = sensors::oracle::readings(history, at);
-        for (rule_id, rule) in reference::oracle::typed(history, at, Kind::Rule) {
-            let Typed::Rule(rule) = rule else { panic!("a rule that is none") };
-            if !rule.enabled {
-                continue;
-            }
-            for (&(sensor, metric), by_time) in &readings {
-                let known = match sensors.get(&sensor) {
-                    Some(Typed::Sensor(known)) => Some(known),
-                    _ => None,
-                };
-                let metric =
-                    if matches!(rule.condition, Condition::Offline { .. }) { Sym::EMPTY } else { metric };
-                if !selected(&rule, metric, known) {
-                    continue;
-                }
-                let episode = |first, raised, cleared, value| Episode {
-                    rule: rule_id,
-                    sensor,
-                    metric,
-                    district: known.map_or(Sym::EMPTY, |known| known.district),
-                    severity: rule.severity,
-                    first,
-                    raised,
-                    cleared,
-                    value,
-                };
-                if let Condition::Offline { heartbeats } = rule.condition {
-                    // Once per sensor: at its first metric.
-                    if readings.keys().find(|(is, _)| *is == sensor)
-                        != Some(&(sensor, metric_of(&readings, sensor)))
-                    {
-                        continue;
-                    }
-                    if all.iter().any(|e: &Episode| e.rule == rule_id && e.sensor == sensor) {
-                        continue;
-                    }
-                    let Some(heartbeat) = known.and_then(|known| known.heartbeat_s) else { continue };
-                    let seconds = heartbeat * heartbeats;
-                    let limit = (seconds * 1000.0) as i64;
-                    let mine = readings.iter().filter(|((is, _), _)| *is == sensor);
-                    let mut heard: Vec<i64> = mine.flat_map(|(_, by_time)| by_time.keys().copied()).collect();
-                    heard.sort_unstable();
-                    for (i, &start) in heard.iter().enumerate() {
-                        match heard.get(i + 1) {
-                            Some(&end) if end - start > limit => {
-                                all.push(episode(start, start + limit, Some(end), seconds))
-                            }
-                            None if now - start > limit => {
-                                all.push(episode(start, start + limit, None, seconds))
-                            }
-                            _ => {}
-                        }
-                    }
-                    continue;
-                }
-                let points: Vec<(i64, f64)> = by_time
-                    .iter()
-                    .filter(|(_, (_, quality))| *quality != Quality::Bad)
-                    .map(|(ts, (value, _))| (*ts, *value))
-                    .collect();
-                let (reached, over): (Test, Test) = match rule.condition {
-                    Condition::Above { raise, clear } => {
-                        (Box::new(move |v| v >= raise), Box::new(move |v| v < clear))
-                    }
-                    Condition::Below { raise, clear } => {
-                        (Box::new(move |v| v <= raise), Box::new(move |v| v > clear))
-                    }
-                    Condition::Offline { .. } => continue,
-                };
-                let mut i = 0;
-                while i < points.len() {
-                    if !reached(points[i].1) {
-                        i += 1;
-                        continue;
-                    }
-                    // The run of true readings from i, and until when it is known to last.
-                    let end = (i..points.len()).find(|&j| !reached(points[j].1));
-                    let until = end.map_or(now.max(points[points.len() - 1].0), |end| points[end].0);
-                    let (first, raised) = (points[i].0, points[i].0 + rule.hold_ms);
-                    if until < raised {
-                        i = end.unwrap_or(points.len());
-                        continue;
-                    }
-                    let value = points[i..]
-                        .iter()
-                        .take_while(|(ts, _)| *ts < raised || *ts == first)
-                        .last()
-                        .unwrap()
-                        .1;
-                    let clears = (i + 1..points.len()).find(|&j| points[j].0 >= raised && over(points[j].1));
-                    all.push(episode(first, raised, clears.map(|j| points[j].0), value));
-                    i = clears.map_or(points.len(), |j| j + 1);
-                }
-            }
+    /// By id.
+    pub(crate) type State = BTreeMap<String, Said>;
+
+    fn content(history: &History, id: &str, e: &Episode, first_raised: i64) -> Json {
+        let metric = if e.metric == Sym::EMPTY { "silence, s" } else { history.name(e.metric) };
+        let mut reason = String::new();
+        if e.raised_ts != first_raised {
+            let city = CityTime::new(history.settings.utc_offset_min);
+            reason = format!("re-dated from {}: ", city.say(first_raised));
         }
-        all
-    }
-
-    fn metric_of(readings: &sensors::oracle::Readings, sensor: Sym) -> Sym {
-        readings.keys().find(|(is, _)| *is == sensor).unwrap().1
-    }
-
-    fn selected(rule: &RuleRef, metric: Sym, sensor: Option<&SensorRef>) -> bool {
-        let kind = sensor.map_or(Sym::EMPTY, |sensor| sensor.kind);
-        let district = sensor.map_or(Sym::EMPTY, |sensor| sensor.district);
-        (rule.metric == Sym::EMPTY || metric == Sym::EMPTY || rule.metric == metric)
-            && (rule.sensor_kind == Sym::EMPTY || rule.sensor_kind == kind)
-            && (rule.district == Sym::EMPTY || rule.district == district)
-    }
-
-    fn content(history: &History, e: &Episode) -> Json {
-        let (rule, sensor) = (history.name(e.rule), history.name(e.sensor));
-        let offline = e.metric == Sym::EMPTY;
-        let metric = if offline { "offline" } else { history.name(e.metric) };
-        let what = if offline { "silence, s" } else { metric };
-        let reason = match e.cleared {
-            None => format!("{what} {} held {} ms", e.value, e.raised - e.first),
-            Some(_) => format!("{what} {} no longer holds", e.value),
+        reason += &match e.cleared_ts {
+            None => format!("{metric} {} held {} s", e.value, (e.raised_ts - e.first_ts) as f64 / 1000.0),
+            Some(_) => format!("{metric} {} no longer holds", e.value),
         };
+        if e.times > 1 {
+            reason += &format!(", {} times", e.times);
+        }
+        if e.peak != e.severity {
+            reason += &format!(", was {}", e.peak.name());
+        }
         json!({
-            "alert_id": format!("{rule}/{sensor}/{metric}/{}", e.raised),
-            "rule": rule,
-            "target": sensor,
+            "alert_id": id,
+            "rule": history.name(e.rule),
+            "target": history.name(e.sensor),
             "district": history.name_or_null(e.district),
             "severity": e.severity.name(),
-            "state": if e.cleared.is_some() { "cleared" } else { "open" },
-            "raised_ts": e.raised,
-            "cleared_ts": e.cleared,
+            "state": if e.cleared_ts.is_some() { "cleared" } else { "open" },
+            "raised_ts": e.raised_ts,
+            "cleared_ts": e.cleared_ts,
             "value": e.value,
             "owner": null,
             "revision": 0,
             "reason": reason,
+            "metric": history.name_or_null(e.metric),
+            "peak": e.peak.name(),
+            "site": history.name_or_null(e.site),
+            "gateway": history.name_or_null(e.gateway),
+            "times": e.times,
+            "shelved_until": null,
+            "case_class": history.name_or_null(e.case_class),
         })
     }
 
-    /// The rows at `at`: what was said at every tick before it matters, so all of them are gone through.
-    pub(crate) fn rows(history: &History, at: Tick) -> Vec<Json> {
-        let mut said: BTreeMap<String, Json> = BTreeMap::new();
-        for tick in history.ticks(at) {
-            let mut now: BTreeMap<String, Json> = BTreeMap::new();
-            for episode in episodes(history, tick) {
-                let row = content(history, &episode);
-                now.insert(row["alert_id"].as_str().unwrap().to_owned(), row);
-            }
-            for (id, row) in &said {
-                now.entry(id.clone()).or_insert_with(|| {
-                    let mut row = row.clone();
-                    row["state"] = "withdrawn".into();
-                    row["reason"] =
-                        "later data or a changed rule show that the condition did not hold".into();
-                    (row["cleared_ts"], row["owner"]) = (Json::Null, Json::Null);
-                    row
-                });
-            }
-            for (id, row) in &mut now {
-                act(history, tick, id, row);
-                let before = said.get(id).map_or(0, |said| said["revision"].as_i64().unwrap());
-                row["revision"] = before.into();
-                if said.get(id) != Some(row) {
-                    row["revision"] = (before + 1).into();
+    fn step(history: &History, tick: Tick, said: &State) -> State {
+        let mut lines: BTreeMap<(Sym, Sym, Sym), Vec<Episode>> = BTreeMap::new();
+        for said in said.values() {
+            lines.entry(said.line).or_default();
+        }
+        for episode in episodes(history, tick) {
+            lines.entry((episode.rule, episode.sensor, episode.metric)).or_default().push(episode);
+        }
+        let edited = |kind, id: Sym| {
+            let now = reference::oracle::in_force(history, tick);
+            now.get(&(kind, id)) != reference::oracle::in_force(history, tick - TICK).get(&(kind, id))
+        };
+        let mut state = said.clone();
+        for (line, mut episodes) in lines {
+            episodes.sort_by_key(|episode| episode.raised_ts);
+            let mine: Vec<String> =
+                state.iter().filter(|(_, said)| said.line == line).map(|(id, _)| id.clone()).collect();
+            let why = || match () {
+                () if edited(Kind::Rule, line.0) => "the rule was changed, and does not hold",
+                () if edited(Kind::Sensor, line.1) => {
+                    "the sensor's record was changed, and the rule does not hold"
+                }
+                () => "later data show that it never was",
+            };
+            let raised: BTreeSet<i64> = episodes.iter().map(|episode| episode.raised_ts).collect();
+            let mut gone: Vec<(i64, String)> = Vec::new();
+            let mut known: BTreeMap<i64, String> = BTreeMap::new();
+            for id in &mine {
+                if let Some(episode) = &state[id].episode {
+                    match raised.contains(&episode.raised_ts) {
+                        true => drop(known.insert(episode.raised_ts, id.clone())),
+                        false => gone.push((episode.raised_ts, id.clone())),
+                    }
                 }
             }
-            said = now;
+            gone.sort();
+            let mut fresh = Vec::new();
+            for episode in episodes {
+                match known.get(&episode.raised_ts) {
+                    Some(id) => state.get_mut(id).unwrap().episode = Some(episode),
+                    None => fresh.push(episode),
+                }
+            }
+            for episode in fresh {
+                let end = |e: &Episode| e.cleared_ts.unwrap_or(i64::MAX);
+                let same = gone.iter().position(|(_, id)| {
+                    let old = state[id].episode.as_ref().unwrap();
+                    old.raised_ts.max(episode.raised_ts) < end(old).min(end(&episode))
+                });
+                if let Some(same) = same {
+                    let (_, id) = gone.remove(same);
+                    state.get_mut(&id).unwrap().episode = Some(episode);
+                    continue;
+                }
+                let metric = if line.2 == Sym::EMPTY { "offline" } else { history.name(line.2) };
+                let wanted = format!(
+                    "{}/{}/{metric}/{}",
+                    history.name(line.0),
+                    history.name(line.1),
+                    episode.raised_ts
+                );
+                let free = |id: &String| state.get(id).is_none_or(|said| said.episode.is_none());
+                let id = std::iter::once(wanted.clone())
+                    .chain((2..).map(|n| format!("{wanted}~{n}")))
+                    .find(free)
+                    .unwrap();
+                let first_raised = state.get(&id).map_or(episode.raised_ts, |said| said.first_raised);
+                let shadow = episode.shadow;
+                let new =
+                    Said { row: Json::Null, shadow, line, episode: Some(episode), first_raised, why: "" };
+                let episode = new.episode.clone();
+                state.entry(id).or_insert(new).episode = episode;
+            }
+            for (_, id) in gone {
+                let said = state.get_mut(&id).unwrap();
+                (said.episode, said.why) = (None, why());
+            }
         }
-        said.into_values().collect()
+        for (id, now) in &mut state {
+            let mut row = match &now.episode {
+                Some(episode) => {
+                    now.shadow = episode.shadow;
+                    content(history, id, episode, now.first_raised)
+                }
+                None => {
+                    let mut row = now.row.clone();
+                    (row["state"], row["reason"]) = ("withdrawn".into(), now.why.into());
+                    (row["cleared_ts"], row["owner"], row["shelved_until"]) =
+                        (Json::Null, Json::Null, Json::Null);
+                    row
+                }
+            };
+            act(history, tick, id, &mut row);
+            let before = said.get(id);
+            let revision = before.map_or(0, |said| said.row["revision"].as_i64().unwrap());
+            row["revision"] = revision.into();
+            // A rule that became a shadow changes where the row stands.
+            if before.is_none_or(|before| before.row != row || before.shadow != now.shadow) {
+                row["revision"] = (revision + 1).into();
+            }
+            now.row = row;
+        }
+        state
+    }
+
+    /// All alerts at `at`: what was said at every tick before it matters, so all of them are gone through.
+    pub(crate) fn all(history: &History, at: Tick) -> State {
+        let mut state = State::new();
+        for tick in history.ticks(at) {
+            let key = (history.until(tick).count(), tick);
+            let known = history.memo.borrow().get(&key).cloned();
+            state = known.unwrap_or_else(|| step(history, tick, &state));
+            history.memo.borrow_mut().entry(key).or_insert_with(|| state.clone());
+        }
+        state
+    }
+
+    pub(crate) fn rows(history: &History, at: Tick) -> Vec<Json> {
+        all(history, at).into_values().filter(|said| !said.shadow).map(|said| said.row).collect()
     }
 
     fn act(history: &History, at: Tick, id: &str, row: &mut Json) {
@@ -545,15 +381,28 @@ pub(crate) mod oracle {
         }
         let mut actions: Vec<_> = last.into_values().collect();
         actions.sort_by_key(|action| (action.ts, action.id));
+        let undone: BTreeSet<Sym> =
+            actions.iter().filter(|one| one.kind == ActionKind::Undo).map(|one| one.undoes).collect();
+        actions.retain(|one| one.kind == ActionKind::Undo || !undone.contains(&one.id));
+        let mut last_word = None;
         for action in actions {
             let user = history.name(action.user);
             let reason = action.reason.clone();
-            let verb =
-                |row: &mut Json, verb: &str| row["reason"] = format!("{verb} by {user}: {reason}").into();
+            let mut verb = |row: &mut Json, verb: &str| {
+                row["reason"] = format!("{verb} by {user}: {reason}").into();
+                last_word = Some(action.kind);
+            };
             match action.kind {
                 ActionKind::Comment => verb(row, "comment"),
-                ActionKind::Shelve => verb(row, "shelved"),
-                ActionKind::Unshelve => verb(row, "unshelved"),
+                ActionKind::Shelve => {
+                    verb(row, "shelved");
+                    row["shelved_until"] = action.until.unwrap_or(action.ts + SHELVE_MS).into();
+                }
+                ActionKind::Unshelve => {
+                    verb(row, "unshelved");
+                    row["shelved_until"] = Json::Null;
+                }
+                ActionKind::Undo => verb(row, &format!("{} undone", history.name(action.undoes))),
                 ActionKind::Assign => {
                     verb(row, "assigned");
                     let to = history.name(action.assignee);
@@ -574,6 +423,12 @@ pub(crate) mod oracle {
                         row["owner"] = user.into();
                     }
                 }
+            }
+        }
+        if row["shelved_until"].as_i64().is_some_and(|until| until <= at as i64) {
+            row["shelved_until"] = Json::Null;
+            if last_word == Some(ActionKind::Shelve) {
+                row["reason"] = "no longer shelved: its time is over".into();
             }
         }
     }

@@ -8,16 +8,27 @@ pub mod alerts;
 pub mod case_quality;
 pub mod case_rates;
 pub mod cases;
+pub mod district_coverage;
+pub mod fence_events;
+pub mod gps_quality;
+pub mod incidents;
 pub mod indicators;
 pub mod late_ledger;
 pub mod reference;
 pub mod rejects;
+pub mod road_coverage;
 pub mod score_versions;
 pub mod scores;
 pub mod sensor_windows;
 pub mod sensors;
+pub mod shadow_alerts;
+pub mod stops;
 pub mod stream_health;
+pub mod swept_lengths;
+pub mod tracks;
+pub mod trips;
 pub mod vehicles;
+pub mod workload_scores;
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -32,7 +43,8 @@ use crate::Settings;
 use crate::operators::delta::Delta;
 use crate::operators::publish::{Outbox, ViewRow, publish};
 use crate::operators::ticked::{Inbox, Tagged};
-use crate::series;
+use crate::selection::Heads;
+use crate::{fleet, journeys, life, series};
 use reference::CurrentRow;
 
 /// A view: what it is to others, and how it is rendered.
@@ -50,8 +62,17 @@ pub struct View {
 pub const VIEWS: &[View] = &[
     sensors::VIEW,
     alerts::VIEW,
+    shadow_alerts::VIEW,
+    incidents::VIEW,
     sensor_windows::VIEW,
     vehicles::VIEW,
+    road_coverage::VIEW,
+    district_coverage::VIEW,
+    tracks::VIEW,
+    trips::VIEW,
+    stops::VIEW,
+    fence_events::VIEW,
+    gps_quality::VIEW,
     cases::VIEW,
     case_quality::VIEW,
     case_rates::VIEW,
@@ -64,15 +85,40 @@ pub const VIEWS: &[View] = &[
     reference::VIEW,
 ];
 
-/// The specifications of all views, by [`ViewId`].
+/// Views that run only where they are asked for: the questions of the reference workload that no room asks.
+pub const ON_REQUEST: &[View] = &[swept_lengths::VIEW, workload_scores::VIEW];
+
+/// The specifications of the views that run unless others are asked for, by [`ViewId`].
 pub fn specs() -> Vec<ViewSpec> {
     VIEWS.iter().map(|view| view.spec).collect()
 }
 
-/// Renders every view.
-pub(crate) fn render_all(mut context: Context<'_>) {
-    for (id, view) in (0u16..).zip(VIEWS) {
+/// How long trips, stops and events at fences are kept: beyond the horizon nothing can be corrected any more.
+fn journey_retention(settings: &Settings) -> Option<i64> {
+    match (settings.journey_retention_ms, settings.horizon_ms) {
+        (Some(retention), Some(horizon)) => Some(retention.min(horizon)),
+        (retention, horizon) => retention.or(horizon),
+    }
+}
+
+/// For `expire`: from when on what ended at `ended`, Unix ms, is kept for `retention`, so that it goes at a tick.
+fn kept_from(settings: &Settings, retention: Option<i64>, ended: i64) -> Tick {
+    let retention = retention.unwrap_or(0);
+    settings.tick.ceil(ended.saturating_add(retention)).saturating_sub(u64::try_from(retention).unwrap_or(0))
+}
+
+/// Renders the views that run.
+pub(crate) fn render_all(mut context: Context<'_>, views: &[&View]) {
+    for (id, view) in (0u16..).zip(views) {
         (view.render)(&mut context, ViewId(id));
+    }
+}
+
+/// The rows if they are wanted, else none: what nobody asks for is not fed.
+fn only<'scope, D: Clone + 'static>(rows: &Tagged<'scope, D>, wanted: bool) -> Tagged<'scope, D> {
+    match wanted {
+        true => rows.clone(),
+        false => rows.clone().filter(|_| false),
     }
 }
 
@@ -107,14 +153,20 @@ pub struct Context<'scope> {
     pub current: Tagged<'scope, Delta<CurrentRow>>,
     /// Latest reading of each series.
     pub sensors: Tagged<'scope, Delta<sensors::SensorRow>>,
-    /// Episodes of all rules.
-    pub episodes: Tagged<'scope, Delta<series::episodes::Episode>>,
+    /// Alerts of all rules, shadows included.
+    pub alerts: Tagged<'scope, Delta<alerts::AlertRow>>,
     /// Panes of the sliding windows, one share per worker.
     pub panes: Tagged<'scope, series::panes::PaneChange>,
     /// Latest fix of each vehicle.
     pub vehicles: Tagged<'scope, Delta<vehicles::VehicleRow>>,
     /// Fixes that count, each change once, at the worker of the vehicle.
     pub track: Tagged<'scope, Delta<vehicles::TrackFix>>,
+    /// Coverage of roads.
+    pub road_coverage: Tagged<'scope, Delta<fleet::coverage::RoadRow>>,
+    /// Coverage of districts.
+    pub district_coverage: Tagged<'scope, Delta<fleet::districts::AreaRow>>,
+    /// Trips, stops, events at fences, and doubts about devices.
+    pub journeys: journeys::Journeys<'scope>,
     /// Fixes that are jumps.
     pub jumps: Tagged<'scope, Delta<rejects::RefusedRow>>,
     /// Cases.
@@ -131,12 +183,12 @@ pub struct Context<'scope> {
     pub score_versions: Tagged<'scope, Delta<crate::scores::rows::VersionRow>>,
     /// Replaced records of all streams.
     pub replaced: Tagged<'scope, Replaced>,
-    /// Operators' actions.
-    pub actions: Tagged<'scope, Row>,
     /// Refused rows.
     pub refused: Tagged<'scope, Row>,
     /// What each tick bound.
     pub bound: Tagged<'scope, Row>,
+    windows: Option<Tagged<'scope, Delta<sensor_windows::WindowRow>>>,
+    swept: Option<swept_lengths::Swept<'scope>>,
     outbox: Rc<RefCell<Outbox>>,
     probe: ProbeHandle<Tick>,
 }
@@ -147,6 +199,7 @@ impl<'scope> Context<'scope> {
         inputs: Inputs<'scope>,
         settings: &Settings,
         names: &Arc<Names>,
+        heads: Heads,
         worker: usize,
         outbox: &Rc<RefCell<Outbox>>,
         probe: &ProbeHandle<Tick>,
@@ -160,23 +213,41 @@ impl<'scope> Context<'scope> {
         let rules = of(&[Kind::Rule]).broadcast();
         let calendar = of(&[Kind::Calendar]).broadcast();
 
-        let series::Said { sensors, episodes, panes, replaced: replaced_readings } =
-            series::operate(inputs.readings, of(&[Kind::Sensor]).concat(rules), &settings, worker);
+        let known = of(&[Kind::Sensor]).concat(rules.clone());
+        let series::Said { sensors, episodes, sites, panes, replaced: replaced_readings } =
+            series::operate(inputs.readings, known, inputs.bound.clone(), &settings, names, worker);
+        let compounds = series::compound::operate(sites, rules, &settings, names);
+        let alerts = life::operate(episodes.concat(compounds), inputs.actions, &settings, names);
         let vehicles::Said { vehicles, jumps, replaced: replaced_fixes, track } =
             vehicles::operate(inputs.fixes, of(&[Kind::Vehicle]), &settings, names);
+        let fleet::Said { on_road, road_coverage, district_coverage } =
+            fleet::operate(only(&track, heads.roads), &only(&current, heads.roads), &settings, names);
+        let vehicles = vehicles::with_road(only(&vehicles, heads.roads), on_road);
         let cases = cases::operate(inputs.cases, calendar, &settings, names);
-        let case_rates = case_rates::operate(cases.cases.clone(), &settings);
-        let scores = scores::operate(case_rates.clone(), current.clone(), &settings, names, worker);
+        let case_rates = case_rates::operate(only(&cases.cases, heads.rates), &settings);
+        let known = only(&current, heads.rates);
+        let scores = scores::operate(case_rates.clone(), known, &settings, names, worker);
+        let journeys = journeys::operate(
+            only(&track, heads.journeys),
+            only(&current, heads.journeys),
+            only(&jumps, heads.journeys),
+            only(&inputs.refused, heads.journeys),
+            &settings,
+            names,
+        );
         let replaced = scope.concatenate([replaced_readings, replaced_fixes, cases.replaced]);
         Context {
             settings,
             names: Arc::clone(names),
             current,
             sensors,
-            episodes,
+            alerts,
             panes,
             vehicles,
             track,
+            road_coverage,
+            district_coverage,
+            journeys,
             jumps,
             cases: cases.cases,
             case_quality: cases.quality,
@@ -185,12 +256,28 @@ impl<'scope> Context<'scope> {
             scores: scores.scores,
             score_versions: scores.versions,
             replaced,
-            actions: inputs.actions,
             refused: inputs.refused,
             bound: inputs.bound,
+            windows: None,
+            swept: None,
             outbox: Rc::clone(outbox),
             probe: probe.clone(),
         }
+    }
+
+    /// The rows of `sensor_windows`, rendered when somebody asks.
+    pub fn windows(&mut self) -> Tagged<'scope, Delta<sensor_windows::WindowRow>> {
+        let (panes, settings) = (&self.panes, &self.settings);
+        self.windows.get_or_insert_with(|| sensor_windows::operate(panes.clone(), settings)).clone()
+    }
+
+    /// What the nearest roads say, rendered when somebody asks.
+    pub fn swept(&mut self) -> swept_lengths::Swept<'scope> {
+        let (track, current) = (&self.track, &self.current);
+        let (settings, names) = (&self.settings, &self.names);
+        self.swept
+            .get_or_insert_with(|| swept_lengths::operate(track.clone(), current, settings, names))
+            .clone()
     }
 
     /// Publishes the rows of a view.

@@ -15,12 +15,12 @@ use std::sync::Arc;
 use model::{Column, Sym, Tick, Type, Value, ViewSpec};
 use serde::{Deserialize, Serialize};
 
-use super::{Context, View};
+use super::View;
 use crate::Settings;
 use crate::operators::delta::{Delta, Keyed};
 use crate::operators::keyed::KeyedState;
 use crate::operators::publish::ViewRow;
-use crate::operators::ticked::{Ticked, ticked};
+use crate::operators::ticked::{Tagged, Ticked, ticked};
 use crate::operators::{route, spread};
 use crate::series::panes::{Aggregate, Group, PaneChange};
 
@@ -43,7 +43,10 @@ pub const VIEW: View = View {
         ],
         bounded_by: "(kind, metric, district) groups × windows within the window retention",
     },
-    render,
+    render: |context, id| {
+        let rows = context.windows();
+        context.publish(rows, id);
+    },
     #[cfg(test)]
     oracle: oracle::rows,
 };
@@ -79,13 +82,17 @@ impl ViewRow for WindowRow {
     }
 }
 
-fn render(context: &mut Context<'_>, id: model::ViewId) {
-    let panes = spread(context.panes.clone(), |change| {
+/// Renders the operator.
+pub(super) fn operate<'s>(
+    panes: Tagged<'s, PaneChange>,
+    settings: &Arc<Settings>,
+) -> Tagged<'s, Delta<WindowRow>> {
+    let panes = spread(panes, |change| {
         let Group { kind: Sym(kind), metric: Sym(metric), district: Sym(district) } = change.group;
         route(kind ^ metric.rotate_left(11) ^ district.rotate_left(22))
     });
-    let windows = Windows { settings: Arc::clone(&context.settings), groups: KeyedState::default() };
-    context.publish(ticked(panes, "sensor_windows", windows), id);
+    let windows = Windows { settings: Arc::clone(settings), groups: KeyedState::default() };
+    ticked(panes, "sensor_windows", windows)
 }
 
 /// The panes of one group: number → shares by worker.

@@ -1,8 +1,9 @@
 //! `sensors`: the latest reading of each metric of each sensor, and how the sensor is.
 //!
 //! **Meaning.** The value is that of the counted reading with the greatest event time, whatever order readings arrive
-//! in. The state is *offline* while an offline rule is unmet, else *alarm* or *warning* by the worst threshold rule
-//! whose episode lasts, else *normal*; it is *unknown* without a counted reading, or for a sensor that no reference
+//! in. The state is *offline* while an offline rule is unmet, else *alarm* or *warning* by the worst live rule
+//! whose episode lasts, else *normal*; it is *unknown* when it would be offline
+//! if all of its partition were read, without a counted reading, or for a sensor that no reference
 //! record describes and no rule judges.
 //!
 //! **Mechanism.** Kept by [`crate::series`], O(1) for a reading in order.
@@ -125,11 +126,12 @@ impl ViewRow for SensorRow {
 pub(crate) mod oracle {
     use std::collections::BTreeMap;
 
+    use model::reference::Signal;
     use model::{Kind, Quality, Row, Sym, Tick, Typed};
     use serde_json::{Value as Json, json};
 
     use crate::testing::History;
-    use crate::views::{alerts, reference};
+    use crate::views::reference;
 
     /// Readings by (sensor, metric) and event time, the last in log order, of any quality.
     pub(crate) type Readings = BTreeMap<(Sym, Sym), BTreeMap<i64, (f64, Quality)>>;
@@ -147,11 +149,18 @@ pub(crate) mod oracle {
 
     pub(crate) fn rows(history: &History, at: Tick) -> Vec<Json> {
         let sensors = reference::oracle::typed(history, at, Kind::Sensor);
-        let lasting: Vec<_> = alerts::oracle::episodes(history, at)
+        let rules = reference::oracle::typed(history, at, Kind::Rule);
+        let of_site = |rule: Sym| match &rules[&rule] {
+            Typed::Rule(rule) => crate::series::oracle::names_site(rule),
+            _ => false,
+        };
+        let lasting: Vec<_> = crate::series::oracle::episodes(history, at)
             .into_iter()
-            .filter(|episode| episode.cleared.is_none())
+            .filter(|episode| episode.cleared_ts.is_none() && !episode.shadow && !of_site(episode.rule))
             .collect();
         let mut rows = Vec::new();
+        let clock = crate::series::oracle::clock(history, at);
+        let all = readings(history, at);
         for ((sensor, metric), by_time) in readings(history, at) {
             let known = match sensors.get(&sensor) {
                 Some(Typed::Sensor(known)) => Some(known),
@@ -160,8 +169,23 @@ pub(crate) mod oracle {
             let counted = by_time.iter().rev().find(|(_, (_, quality))| *quality != Quality::Bad);
             let mine = |metric: Sym| lasting.iter().filter(move |e| e.sensor == sensor && e.metric == metric);
             let worst = mine(metric).map(|episode| episode.severity.name()).collect::<Vec<_>>();
+            // Silent for longer than some live rule allows, by the clock of the city but not by that of the log.
+            let heard =
+                all.keys().filter(|(is, _)| *is == sensor).filter_map(|key| all[key].keys().next_back());
+            let heard = *heard.max().unwrap();
+            let unsure = rules.values().any(|rule| {
+                let Typed::Rule(rule) = rule else { return false };
+                let Signal::Offline { heartbeats } = rule.signal else { return false };
+                let selected = crate::series::rules::selects(&rule.selector, known);
+                let limit =
+                    known.and_then(|known| known.heartbeat_s).map(|s| (s * heartbeats * 1000.0) as i64);
+                let silent = |limit: i64| at as i64 - heard > limit && clock - heard <= limit;
+                rule.enabled && rule.shadow_of == Sym::EMPTY && selected && limit.is_some_and(silent)
+            });
             let state = if mine(Sym::EMPTY).next().is_some() {
                 "offline"
+            } else if unsure {
+                "unknown"
             } else if counted.is_none() {
                 "unknown"
             } else if worst.contains(&"severe") {

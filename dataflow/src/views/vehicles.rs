@@ -4,7 +4,8 @@
 //! the last fix that counted; unless the fix just before it was a jump too and the two agree with each other, in which
 //! case the vehicle really is there. Jumps are in `rejects`, not here. The state is *offline* when the latest fix is
 //! older than T by more than the offline limit, else *working* if the device says so, else *stopped* or *driving* by
-//! speed. `road` is null until fixes are matched to roads.
+//! speed. `road` is the one that the latest fix is matched to (`fleet::matches`), null off the road; a later fix may
+//! correct it.
 //!
 //! **Mechanism.** State by vehicle. A fix in order costs O(1); a late one is put in its place and the fixes after it are
 //! judged again until the verdicts agree with what they were, which is one or two fixes on ordinary tracks.
@@ -14,21 +15,23 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use foldhash::HashSet;
+use foldhash::{HashMap, HashSet};
 use model::reference::VehicleRef;
 use model::rows::DEGREE;
 use model::{Column, Fix, LogPos, Names, StreamId, Sym, Tick, Type, Typed, Value, ViewSpec};
 use serde::{Deserialize, Serialize};
-use timely::dataflow::operators::Capability;
+use timely::dataflow::operators::vec::Map;
+use timely::dataflow::operators::{Capability, Concat};
 
 use super::reference::CurrentRow;
 use super::rejects::RefusedRow;
 use super::{Replaced, View};
 use crate::Settings;
+use crate::fleet::matches::OnRoad;
 use crate::operators::delta::{Delta, Keyed};
 use crate::operators::keyed::KeyedState;
 use crate::operators::publish::ViewRow;
-use crate::operators::ticked::{Fed, Inbox, Port, Tagged, fed};
+use crate::operators::ticked::{Fed, Inbox, Port, Tagged, Ticked, fed, ticked};
 use crate::operators::timeline::{Place, Timed, Timeline};
 
 /// The view.
@@ -86,6 +89,8 @@ pub struct VehicleRow {
     pub ts: i64,
     /// What it is doing.
     pub state: VehicleState,
+    /// The road that its latest fix is matched to; empty when it is off the road.
+    pub road: Sym,
 }
 
 /// A fix that counts: plausible, and the last in log order of its event time. A delta of it says that a fix came, was
@@ -106,6 +111,8 @@ pub struct TrackFix {
     pub heading: Option<f32>,
     /// What the device says.
     pub working: Option<bool>,
+    /// The tick of its record.
+    pub tick: Tick,
 }
 
 impl Keyed for TrackFix {
@@ -147,7 +154,7 @@ impl Keyed for VehicleRow {
 }
 
 /// The shortest decimal that a float of single precision stands for, as a double.
-fn decimal(value: f32) -> f64 {
+pub(super) fn decimal(value: f32) -> f64 {
     (f64::from(value) * 1000.0).round() / 1000.0
 }
 
@@ -163,7 +170,7 @@ impl ViewRow for VehicleRow {
         out.push(self.working.map_or(Value::Null, Value::Bool));
         out.push(Value::Int(self.ts));
         out.push(Value::Literal(self.state.name()));
-        out.push(Value::Null);
+        out.push(Value::name_or_null(self.road));
     }
 }
 
@@ -191,8 +198,8 @@ impl Timed for Point {
 impl Point {
     /// As it counts: not at all if it is a jump.
     fn counted(&self, vehicle: Sym) -> Option<TrackFix> {
-        let &Point { ts, lon, lat, speed, heading, working, jump, .. } = self;
-        (!jump).then_some(TrackFix { vehicle, ts, lon, lat, speed, heading, working })
+        let &Point { ts, lon, lat, speed, heading, working, jump, tick, .. } = self;
+        (!jump).then_some(TrackFix { vehicle, ts, lon, lat, speed, heading, working, tick })
     }
 }
 
@@ -322,6 +329,61 @@ pub(super) fn operate<'s>(
     })
 }
 
+/// Fills in the road of each vehicle; both are at the vehicle's worker.
+pub(super) fn with_road<'s>(
+    vehicles: Tagged<'s, Delta<VehicleRow>>,
+    on_road: Tagged<'s, OnRoad>,
+) -> Tagged<'s, Delta<VehicleRow>> {
+    let vehicles = vehicles.map(|(tick, delta)| (tick, WithRoad::Vehicle(delta)));
+    let roads = on_road.map(|(tick, on_road)| (tick, WithRoad::Road(on_road)));
+    ticked(vehicles.concat(roads), "roads of vehicles", Roads::default())
+}
+
+#[derive(Clone, Debug)]
+enum WithRoad {
+    Vehicle(Delta<VehicleRow>),
+    Road(OnRoad),
+}
+
+/// What was said of each vehicle, and the road that it is on.
+#[derive(Default)]
+struct Roads {
+    vehicles: KeyedState<Sym, (Option<VehicleRow>, Sym)>,
+}
+
+impl Ticked for Roads {
+    type In = WithRoad;
+    type Out = Delta<VehicleRow>;
+
+    fn tick(&mut self, _tick: Tick, input: &mut Vec<WithRoad>, out: &mut Vec<Delta<VehicleRow>>) {
+        let mut rows: HashMap<Sym, Option<VehicleRow>> = HashMap::default();
+        for change in input.drain(..) {
+            match change {
+                WithRoad::Road((vehicle, road)) => {
+                    let (said, on) = self.vehicles.entry(vehicle);
+                    *on = road;
+                    rows.entry(vehicle).or_insert_with(|| said.clone());
+                }
+                WithRoad::Vehicle(delta) => {
+                    if let Some(vehicle) = delta.key() {
+                        rows.insert(vehicle, delta.new);
+                    }
+                }
+            }
+        }
+        for (vehicle, row) in rows {
+            let (said, road) = self.vehicles.entry(vehicle);
+            let new = row.map(|row| VehicleRow { road: *road, ..row });
+            let old = std::mem::replace(said, new.clone());
+            out.extend(Delta::between(old, new));
+        }
+    }
+
+    fn due(&self) -> Option<Tick> {
+        None
+    }
+}
+
 impl Tracks {
     fn settle(&mut self, id: Sym, tick: Tick, out: &mut Out) {
         let Some(track) = self.vehicles.get_mut(id) else { return };
@@ -349,6 +411,7 @@ impl Tracks {
             working: latest.working,
             ts: latest.ts,
             state,
+            road: Sym::EMPTY,
         };
         if track.said.as_ref() != Some(&row) {
             let old = track.said.replace(row.clone());
@@ -514,6 +577,7 @@ pub(crate) mod oracle {
 
     pub(crate) fn rows(history: &History, at: Tick) -> Vec<Json> {
         let known = reference::oracle::typed(history, at, Kind::Vehicle);
+        let matched = super::super::road_coverage::oracle::matched(history, at);
         let row = |(vehicle, track): (Sym, Vec<(Tick, Fix, bool)>)| {
             let fix = track.iter().rev().find(|(.., jump)| !jump).map(|(_, fix, _)| fix).unwrap();
             let (fleet, district) = match known.get(&vehicle) {
@@ -522,6 +586,7 @@ pub(crate) mod oracle {
                 }
                 _ => (Json::Null, Json::Null),
             };
+            let road = matched.get(&vehicle).and_then(|(_, road)| *road).map(|road| history.name(road));
             let state = if at as i64 - fix.ts > history.settings.vehicle_offline_ms {
                 "offline"
             } else if fix.working == Some(true) {
@@ -535,7 +600,7 @@ pub(crate) mod oracle {
                 "vehicle_id": history.name(vehicle), "fleet": fleet, "district": district,
                 "lon": f64::from(fix.lon) / 1e7, "lat": f64::from(fix.lat) / 1e7,
                 "speed": fix.speed.map(f64::from), "heading": null, "working": fix.working,
-                "ts": fix.ts, "state": state, "road": null,
+                "ts": fix.ts, "state": state, "road": road,
             })
         };
         tracks(history, at).into_iter().map(row).collect()

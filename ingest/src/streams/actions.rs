@@ -1,7 +1,7 @@
 //! `actions`: what operators did to alerts, keyed by the target.
 //!
-//! `action_id`, `ts`, `user`, `action` (`ack`, `assign`, `comment`, `shelve`, `unshelve`, `close`), `target`, optional
-//! `assignee` (`assign`), `reason`, `until` (`shelve`).
+//! `action_id`, `ts`, `user`, `action` (`ack`, `assign`, `comment`, `shelve`, `unshelve`, `close`, `undo`), `target`,
+//! optional `assignee` (`assign`), `reason`, `until` (`shelve`); `undoes` names the action that an `undo` takes back.
 
 use model::{Action, ActionKind, LogPos, Row, StreamId, Sym};
 use serde::Deserialize;
@@ -20,6 +20,7 @@ const FIELDS: &[Field] = &[
     optional("assignee", Kind::Id),
     optional("reason", Kind::Text),
     optional("until", Kind::Time),
+    optional("undoes", Kind::Id),
     optional("appended_at", Kind::Time),
 ];
 
@@ -39,23 +40,21 @@ struct Record<'a> {
     #[serde(borrow)]
     reason: Option<Text<'a>>,
     until: Option<Time>,
+    #[serde(borrow)]
+    undoes: Option<Id<'a>>,
     appended_at: Option<Time>,
 }
 
 fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, Reason> {
     let record: Record<'_> = sonic_rs::from_slice(value).map_err(|e| diagnose(value, FIELDS, &e))?;
-    let kind = match &*record.action.0 {
-        "ack" => ActionKind::Ack,
-        "assign" => ActionKind::Assign,
-        "comment" => ActionKind::Comment,
-        "shelve" => ActionKind::Shelve,
-        "unshelve" => ActionKind::Unshelve,
-        "close" => ActionKind::Close,
-        other => {
-            let expected = "ack, assign, comment, shelve, unshelve or close";
-            return Err(format!("unknown_action: `action` is `{other}`, expected {expected}"));
-        }
-    };
+    let name = &*record.action.0;
+    let kind = ActionKind::ALL.into_iter().find(|kind| kind.name() == name).ok_or_else(|| {
+        let known = ActionKind::ALL.map(ActionKind::name).join(", ");
+        format!("unknown_action: `action` is `{name}`, expected one of {known}")
+    })?;
+    if kind == ActionKind::Undo && record.undoes.is_none() {
+        return Err("missing_field: `undoes` is missing: which action to take back".into());
+    }
     let row = Row::Action(Box::new(Action {
         pos,
         id: interner.intern(record.action_id.as_str()),
@@ -66,6 +65,7 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
         assignee: record.assignee.map_or(Sym::EMPTY, |id| interner.intern(id.as_str())),
         reason: record.reason.as_ref().map_or("", |text| &text.0).into(),
         until: record.until.map(|time| time.0),
+        undoes: record.undoes.map_or(Sym::EMPTY, |id| interner.intern(id.as_str())),
     }));
     let times = Times { ts: Some(record.ts.0), appended_at: record.appended_at.map(|time| time.0) };
     Ok(Parsed { row, times })

@@ -5,11 +5,16 @@
 //! that they come from a map vendor. A record without a value deletes what its key names; where records have no key
 //! (files, HTTP) `{"kind": …, "id": …, "deleted": true}` says the same. Rules are documented in `docs/rules.md`.
 
+mod fence;
+mod maintenance;
+mod road;
+mod rule;
 mod score;
+mod shift;
 
 use std::sync::Arc;
 
-use model::reference::{CalendarRef, Condition, RuleRef, SensorRef, Severity, VehicleRef};
+use model::reference::{CalendarRef, SensorRef, VehicleRef};
 use model::{Kind, LogPos, RefBody, RefRecord, Row, StreamId, Sym, Typed};
 use serde::Deserialize;
 use serde_json::Value as Json;
@@ -20,6 +25,9 @@ use crate::crs::Crs;
 
 /// `ts` says when a record takes effect: it may lie ahead, and it is never late.
 pub(super) const STREAM: Stream = Stream { id: StreamId::Reference, parse, horizon: false, happened: false };
+
+/// Most tags of a record.
+const MAX_TAGS: usize = 64;
 
 const FIELDS: &[Field] = &[
     required("kind", fields::Kind::Text),
@@ -50,23 +58,28 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
     let body = if deleted {
         None
     } else {
-        let typed = match kind {
-            Kind::Sensor => Typed::Sensor(sensor(interner, &object)?),
-            Kind::Vehicle => Typed::Vehicle(vehicle(interner, &object)?),
-            Kind::Rule => Typed::Rule(rule(interner, &object)?),
-            Kind::Calendar => Typed::Calendar(calendar(&object)?),
-            Kind::Indicator => Typed::Indicator(Box::new(score::indicator(&object)?)),
-            Kind::ScoreScheme => Typed::ScoreScheme(Box::new(score::scheme(interner, &object, &id)?)),
-            Kind::Measure => Typed::Measure(Box::new(score::measure(interner, &object)?)),
-            _ => Typed::Other,
-        };
         geometry::check(&object)?;
         let json = match geometry::crs(text(&object, "crs")?)? {
             Crs::Wgs84 => one_line(value, &object),
             crs => {
                 geometry::to_wgs84(&mut object, crs);
-                Json::Object(object).to_string().into()
+                Json::Object(object.clone()).to_string().into()
             }
+        };
+        // Places are in WGS-84 by now.
+        let typed = match kind {
+            Kind::Sensor => Typed::Sensor(sensor(interner, &object)?),
+            Kind::Vehicle => Typed::Vehicle(vehicle(interner, &object)?),
+            Kind::Rule => Typed::Rule(Box::new(rule::parse(interner, &object)?)),
+            Kind::Maintenance => Typed::Maintenance(maintenance::parse(interner, &object)?),
+            Kind::Calendar => Typed::Calendar(calendar(&object)?),
+            Kind::Road => Typed::Road(Arc::new(road::parse(interner, &object)?)),
+            Kind::Shift => Typed::Shift(shift::parse(interner, &object)?),
+            Kind::Fence => Typed::Fence(Box::new(fence::parse(interner, &object)?)),
+            Kind::Indicator => Typed::Indicator(Box::new(score::indicator(&object)?)),
+            Kind::ScoreScheme => Typed::ScoreScheme(Box::new(score::scheme(interner, &object, &id)?)),
+            Kind::Measure => Typed::Measure(Box::new(score::measure(interner, &object)?)),
+            _ => Typed::Other,
         };
         Some(Arc::new(RefBody { json, typed }))
     };
@@ -143,86 +156,63 @@ fn sensor(interner: &mut Interner, object: &Object) -> Result<SensorRef, Reason>
         kind: name(interner, object, "sensor_kind")?,
         district: name(interner, object, "district")?,
         heartbeat_s,
+        site: name(interner, object, "site")?,
+        gateway: name(interner, object, "gateway")?,
+        tags: tags(interner, object)?,
     })
+}
+
+/// `tags`: a list of identifiers, each once, ascending by symbol.
+fn tags(interner: &mut Interner, object: &Object) -> Result<Vec<Sym>, Reason> {
+    let wrong = |tags: &Json| {
+        format!("wrong_type: `tags` is {}, expected a list of at most {MAX_TAGS} texts", short(tags))
+    };
+    let list = match object.get("tags") {
+        None | Some(Json::Null) => return Ok(Vec::new()),
+        Some(tags) => tags.as_array().filter(|list| list.len() <= MAX_TAGS).ok_or_else(|| wrong(tags))?,
+    };
+    let mut tags = Vec::with_capacity(list.len());
+    for tag in list {
+        let tag = Id::deserialize(tag).map_err(|_| wrong(&object["tags"]))?;
+        tags.push(interner.intern(tag.as_str()));
+    }
+    tags.sort_unstable();
+    tags.dedup();
+    Ok(tags)
 }
 
 fn vehicle(interner: &mut Interner, object: &Object) -> Result<VehicleRef, Reason> {
-    Ok(VehicleRef { fleet: name(interner, object, "fleet")?, district: name(interner, object, "district")? })
+    let swath_m = match number(object, "swath_m")? {
+        Some(swath_m) => Some(fields::within("swath_m", swath_m, 0.0..=1000.0)?),
+        None => None,
+    };
+    let speed_limit_kmh = match number(object, "speed_limit")? {
+        Some(kmh) => Some(fields::within("speed_limit", kmh, 1.0..=1000.0)?),
+        None => None,
+    };
+    Ok(VehicleRef {
+        fleet: name(interner, object, "fleet")?,
+        district: name(interner, object, "district")?,
+        vehicle_kind: name(interner, object, "vehicle_kind")?,
+        swath_m,
+        working_speed: working_speed(object)?,
+        speed_limit_kmh,
+    })
 }
 
-fn rule(interner: &mut Interner, object: &Object) -> Result<RuleRef, Reason> {
-    let invalid = |what: String| format!("invalid_rule: {what}");
-    let (above, below) = (number(object, "above")?, number(object, "below")?);
-    let clear = number(object, "clear")?;
-    let offline = object.get("offline").filter(|offline| !offline.is_null());
-    if clear.is_some() && offline.is_some() {
-        return Err(invalid("`clear` means nothing in an offline rule".into()));
+fn working_speed(object: &Object) -> Result<Option<[f64; 2]>, Reason> {
+    let Some(band) = object.get("working_speed").filter(|band| !band.is_null()) else { return Ok(None) };
+    let ends = band.as_array().filter(|ends| ends.len() == 2);
+    let end = |i: usize| ends.and_then(|ends| ends[i].as_f64());
+    match (end(0), end(1)) {
+        (Some(least), Some(greatest)) if 0.0 <= least && least <= greatest && greatest <= 400.0 => {
+            Ok(Some([least, greatest]))
+        }
+        _ => Err(format!(
+            "out_of_range: `working_speed` is {}, expected [least, greatest] in km/h, at most 400",
+            short(band)
+        )),
     }
-    let condition = match (above, below, offline) {
-        (Some(raise), None, None) => {
-            let clear = clear.unwrap_or(raise);
-            if clear > raise {
-                return Err(invalid(format!(
-                    "`clear` is {clear}, expected at most `above`, which is {raise}"
-                )));
-            }
-            Condition::Above { raise, clear }
-        }
-        (None, Some(raise), None) => {
-            let clear = clear.unwrap_or(raise);
-            if clear < raise {
-                return Err(invalid(format!(
-                    "`clear` is {clear}, expected at least `below`, which is {raise}"
-                )));
-            }
-            Condition::Below { raise, clear }
-        }
-        (None, None, Some(Json::Object(offline))) => {
-            let heartbeats =
-                number(offline, "heartbeats")?.ok_or("missing_field: `offline.heartbeats` is missing")?;
-            if !(1.0..=1000.0).contains(&heartbeats) {
-                return Err(invalid(format!("`offline.heartbeats` is {heartbeats}, expected 1 to 1000")));
-            }
-            Condition::Offline { heartbeats }
-        }
-        (None, None, Some(other)) => {
-            return Err(invalid(format!("`offline` is {}, expected {{\"heartbeats\": n}}", short(other))));
-        }
-        _ => return Err(invalid("expected exactly one of `above`, `below` and `offline`".into())),
-    };
-    let metric = name(interner, object, "metric")?;
-    if metric == Sym::EMPTY && !matches!(condition, Condition::Offline { .. }) {
-        return Err("missing_field: `metric` is missing in a threshold rule".into());
-    }
-    let severity = match text(object, "severity")? {
-        Some("notice") => Severity::Notice,
-        Some("warning") => Severity::Warning,
-        Some("severe") => Severity::Severe,
-        Some(other) => {
-            return Err(invalid(format!("`severity` is `{other}`, expected notice, warning or severe")));
-        }
-        None => return Err("missing_field: `severity` is missing".into()),
-    };
-    let hold_s = number(object, "hold_s")?.unwrap_or(0.0);
-    if !(0.0..=86_400.0).contains(&hold_s) {
-        return Err(invalid(format!("`hold_s` is {hold_s}, expected 0 to 86400")));
-    }
-    let enabled = match object.get("enabled") {
-        None | Some(Json::Null) => true,
-        Some(Json::Bool(enabled)) => *enabled,
-        Some(other) => {
-            return Err(format!("wrong_type: `enabled` is {}, expected true or false", short(other)));
-        }
-    };
-    Ok(RuleRef {
-        metric,
-        sensor_kind: name(interner, object, "sensor_kind")?,
-        district: name(interner, object, "district")?,
-        severity,
-        condition,
-        hold_ms: (hold_s * 1000.0).round() as i64,
-        enabled,
-    })
 }
 
 fn calendar(object: &Object) -> Result<CalendarRef, Reason> {

@@ -18,6 +18,7 @@ mod cuts;
 mod encode;
 pub(crate) mod fault;
 mod grid;
+pub mod read;
 pub mod schema;
 mod tables;
 mod version;

@@ -7,10 +7,12 @@
 //!
 //! The log itself is behind [`TopicWriter`], which the binary implements. State: the tick reached.
 
+pub mod alerts;
 pub mod rejected;
 
 use model::{Error, Frame, Names, Result, Tick};
 
+pub use alerts::{AlertSink, Alerts, CaseWriter};
 pub use rejected::{Rejected, RejectedSink};
 
 /// A record to append: its key, if it has one, and its value.
@@ -76,9 +78,7 @@ impl<S: TopicSink, W: TopicWriter> Topics<S, W> {
     /// # Errors
     /// Those of the log.
     pub fn write(&mut self, frame: &Frame, names: &Names) -> Result<()> {
-        if self.unsure {
-            self.look()?;
-        }
+        self.prepare()?;
         let records = self.sink.records(frame, self.next, names)?;
         if !records.is_empty() {
             self.unsure = true;
@@ -87,6 +87,22 @@ impl<S: TopicSink, W: TopicWriter> Topics<S, W> {
         }
         self.next = self.next.max(frame.upper);
         Ok(())
+    }
+
+    /// Looks how far it has come, if that is not sure: the first tick that is not in the topic yet.
+    ///
+    /// # Errors
+    /// Those of the log.
+    pub fn prepare(&mut self) -> Result<Tick> {
+        if self.unsure {
+            self.look()?;
+        }
+        Ok(self.next)
+    }
+
+    /// What is particular to the sink.
+    pub fn sink(&self) -> &S {
+        &self.sink
     }
 
     /// First tick that is not in the topic yet.

@@ -187,7 +187,7 @@ impl History {
 }
 
 /// A row as ClickHouse prints it; a JSON document is a string there.
-fn to_json(spec: &ViewSpec, row: &[Value], names: &Names) -> Map<String, Json> {
+pub fn to_json(spec: &ViewSpec, row: &[Value], names: &Names) -> Map<String, Json> {
     let value = |value: &Value| match value {
         Value::Null => Json::Null,
         Value::Bool(b) => json!(b),

@@ -8,12 +8,13 @@ import { Headline, Tiles } from './Numbers';
 import { MapPanel } from './MapPanel';
 import { Ranking } from './Ranking';
 import { createScreen } from './state';
+import '../shared/base.css';
+import './command.css';
 import { TownPanel } from './TownPanel';
 import { TrendStrip } from './TrendStrip';
 
 export function CommandScreen() {
   const screen = createScreen();
-  screen.setLang(screen.lang());
   const back = (event: KeyboardEvent) => {
     if (event.key === 'Escape') screen.setScope(null);
   };

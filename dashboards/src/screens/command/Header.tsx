@@ -1,6 +1,7 @@
 // How far the data can be trusted: connection, delay, freshness; then what time it is in the city.
 
 import { clock, day } from '../../model/time';
+import { Nav } from '../shared/Nav';
 import { type Screen, num } from './state';
 
 /** Above this delay of the shown tick the figure turns to a warning, ms. */
@@ -39,7 +40,10 @@ export function Header(props: { screen: Screen }) {
           {t('offline')} <b class="bad" data-testid="vehicles-offline">{num(counts()?.offline ?? (frame()?.vehicleCounts ? 0 : null))}</b>
         </span>
       </div>
-      <h1>{t('title')}</h1>
+      <div class="title">
+        <h1>{t('title')}</h1>
+        <Nav here="command" language={props.screen} />
+      </div>
       <div class="now">
         <span class="fact">
           {t('sensorsOffline')}{' '}

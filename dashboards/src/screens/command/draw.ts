@@ -16,7 +16,9 @@ export const COLOURS = {
   severe: '#ff6b4a', warning: '#f2b84b', notice: '#9db1cd', road: '#3d6f96', mainRoad: '#5fa8cf', ink: '#08111f',
 } as const;
 
-export function drawShape(ctx: CanvasRenderingContext2D, shape: Shape, p: Point, heading: number, s: number): void {
+export type Palette = Record<Shape | 'ink', string>;
+
+export function drawShape(ctx: CanvasRenderingContext2D, shape: Shape, p: Point, heading: number, s: number, colours: Palette = COLOURS): void {
   ctx.save();
   ctx.translate(p.x, p.y);
   ctx.lineWidth = Math.max(1, s * 0.3);
@@ -31,27 +33,27 @@ export function drawShape(ctx: CanvasRenderingContext2D, shape: Shape, p: Point,
       ctx.lineTo(0, s * 0.5);
       ctx.lineTo(-s * 0.85, s);
       ctx.closePath();
-      ctx.strokeStyle = shape === 'working' ? COLOURS.ink : COLOURS.driving;
-      ctx.fillStyle = shape === 'working' ? COLOURS.working : COLOURS.ink;
+      ctx.strokeStyle = shape === 'working' ? colours.ink : colours.driving;
+      ctx.fillStyle = shape === 'working' ? colours.working : colours.ink;
       if (shape === 'working') ctx.stroke();
       ctx.fill();
       if (shape === 'driving') ctx.stroke();
       break;
     case 'stopped':
-      ctx.fillStyle = COLOURS.stopped;
-      ctx.strokeStyle = COLOURS.ink;
+      ctx.fillStyle = colours.stopped;
+      ctx.strokeStyle = colours.ink;
       ctx.strokeRect(-s * 0.75, -s * 0.75, s * 1.5, s * 1.5);
       ctx.fillRect(-s * 0.75, -s * 0.75, s * 1.5, s * 1.5);
       break;
     case 'stale':
-      ctx.strokeStyle = COLOURS.stale;
+      ctx.strokeStyle = colours.stale;
       ctx.setLineDash([s * 0.55, s * 0.45]);
       ctx.beginPath();
       ctx.arc(0, 0, s * 0.85, 0, Math.PI * 2);
       ctx.stroke();
       break;
     case 'offline':
-      ctx.strokeStyle = COLOURS.offline;
+      ctx.strokeStyle = colours.offline;
       ctx.beginPath();
       ctx.moveTo(-s * 0.7, -s * 0.7);
       ctx.lineTo(s * 0.7, s * 0.7);

@@ -1,0 +1,317 @@
+//! Matches the fixes of each vehicle to roads.
+//!
+//! **Meaning.** A fix is matched on the roads in force at the tick of its record, whatever changes later: the join with
+//! roads *fixes* (a road that is moved leaves what was matched before as it is; only fixes that come from its tick on
+//! see it; one that came before the first road is on none). The speed band of a vehicle *revises*: what it covered is judged anew when the record changes. What a match
+//! is, and why it does not depend on the order of arrival, says the crate `matching`.
+//!
+//! **Mechanism.** Every worker has all roads, each vehicle's track is at the worker of the vehicle. A fix in order
+//! extends the match of the last ten minutes; a late one matches the ten or twenty minutes around it again, once per
+//! tick however many come. Said are: pieces of roads that were worked on, the road of the latest fix, and in which
+//! slots of five minutes a vehicle was present and worked.
+//!
+//! **State.** 16 bytes per fix within the horizon, two counters per vehicle and slot, and per worker the road network.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use matching::{Edit, Fix, Params, Piece, RoadLine, Track, World};
+use model::reference::road::RoadRef;
+use model::{Kind, Names, Sym, Tick, Typed};
+use serde::{Deserialize, Serialize};
+use timely::dataflow::operators::Concat;
+use timely::dataflow::operators::vec::{Map, Partition};
+
+use super::shifts::{SLOT_MS, now_of};
+use crate::Settings;
+use crate::operators::delta::Delta;
+use crate::operators::keyed::KeyedState;
+use crate::operators::ticked::{Tagged, Ticked, ticked};
+use crate::views::reference::CurrentRow;
+use crate::views::vehicles::TrackFix;
+
+/// A piece of a road, by whom; comes (+1) or goes (−1).
+pub type Work = (Sym, Piece, i64);
+
+/// A vehicle was present in a slot, or worked in it; comes (+1) or goes (−1).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Presence {
+    /// The vehicle.
+    pub vehicle: Sym,
+    /// The slot: Unix ms divided by [`SLOT_MS`].
+    pub slot: i64,
+    /// Whether it worked; else whether it was present.
+    pub works: bool,
+    /// +1 or −1.
+    pub by: i64,
+}
+
+/// The road of a vehicle's latest fix; empty when it is off the road.
+pub type OnRoad = (Sym, Sym);
+
+/// Slots in which a worker began (+1) or ceased (−1) to hear anything.
+pub type Heard = (i64, i64);
+
+/// What the operator says.
+pub struct Said<'s> {
+    /// Pieces, at the worker of the vehicle.
+    pub work: Tagged<'s, Work>,
+    /// Presence, at the worker of the vehicle.
+    pub presence: Tagged<'s, Presence>,
+    /// Roads of latest fixes, at the worker of the vehicle.
+    pub on_road: Tagged<'s, OnRoad>,
+    /// Slots heard by this worker.
+    pub heard: Tagged<'s, Heard>,
+}
+
+#[derive(Clone, Debug)]
+enum In {
+    Fix(Delta<TrackFix>),
+    Reference(Delta<CurrentRow>),
+}
+
+#[derive(Clone, Debug)]
+enum Out {
+    Work(Work),
+    Presence(Presence),
+    OnRoad(OnRoad),
+    Heard(Heard),
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Vehicle {
+    track: Track,
+    /// Fixes, and fixes that work, by slot.
+    slots: BTreeMap<i64, (u32, u32)>,
+    on_road: Sym,
+}
+
+struct Matches {
+    settings: Arc<Settings>,
+    names: Arc<Names>,
+    world: World,
+    /// Ticks at which roads changed, in order: the n-th made epoch n + 1.
+    changes: Vec<Tick>,
+    vehicles: KeyedState<Sym, Vehicle>,
+    heard: BTreeMap<i64, u32>,
+}
+
+/// Renders the operator. `roads` are all roads, `vehicles` those of this worker.
+pub fn operate<'s>(
+    track: Tagged<'s, Delta<TrackFix>>,
+    roads: Tagged<'s, Delta<CurrentRow>>,
+    vehicles: Tagged<'s, Delta<CurrentRow>>,
+    settings: &Arc<Settings>,
+    names: &Arc<Names>,
+) -> Said<'s> {
+    let params = Params { cover_hole_ms: settings.cover_hole_ms, ..Params::default() };
+    let matches = Matches {
+        settings: Arc::clone(settings),
+        names: Arc::clone(names),
+        world: World::new(params).expect("the parameters of the model are constants that fit each other"),
+        changes: Vec::new(),
+        vehicles: KeyedState::default(),
+        heard: BTreeMap::new(),
+    };
+    let fixes = track.map(|(tick, delta)| (tick, In::Fix(delta)));
+    let known = roads.concat(vehicles).map(|(tick, delta)| (tick, In::Reference(delta)));
+    let mut said = ticked(fixes.concat(known), "matches", matches).partition(4, |(tick, out)| {
+        let port = match &out {
+            Out::Work(_) => 0,
+            Out::Presence(_) => 1,
+            Out::OnRoad(_) => 2,
+            Out::Heard(_) => 3,
+        };
+        (port, (tick, out))
+    });
+    let mut port = || said.remove(0);
+    Said {
+        work: port().flat_map(|(tick, out)| match out {
+            Out::Work(work) => Some((tick, work)),
+            _ => None,
+        }),
+        presence: port().flat_map(|(tick, out)| match out {
+            Out::Presence(presence) => Some((tick, presence)),
+            _ => None,
+        }),
+        on_road: port().flat_map(|(tick, out)| match out {
+            Out::OnRoad(on_road) => Some((tick, on_road)),
+            _ => None,
+        }),
+        heard: port().flat_map(|(tick, out)| match out {
+            Out::Heard(heard) => Some((tick, heard)),
+            _ => None,
+        }),
+    }
+}
+
+/// What of a road matters to the match.
+fn drawn(row: Option<&CurrentRow>) -> Option<&RoadRef> {
+    match &row?.body.typed {
+        Typed::Road(road) if !road.points.is_empty() => Some(road),
+        _ => None,
+    }
+}
+
+/// A number of a name that is the same in every run (FNV-1a): symbols are not.
+pub fn rank(name: &str) -> u64 {
+    name.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+/// The speed band of a vehicle record, 0.1 km/h.
+pub fn band(row: Option<&CurrentRow>) -> matching::Band {
+    match &row?.body.typed {
+        Typed::Vehicle(vehicle) => vehicle
+            .working_speed
+            .map(|[least, greatest]| (Fix::speed_of(least as f32), Fix::speed_of(greatest as f32))),
+        _ => None,
+    }
+}
+
+impl Matches {
+    fn change_roads(&mut self, tick: Tick, deltas: &[Delta<CurrentRow>]) {
+        let differs = |delta: &&Delta<CurrentRow>| {
+            let (old, new) = (drawn(delta.old.as_ref()), drawn(delta.new.as_ref()));
+            old.map(|road| (&road.points, road.oneway)) != new.map(|road| (&road.points, road.oneway))
+        };
+        let names = &self.names;
+        let lines: Vec<(u32, Option<RoadLine<'_>>)> = deltas
+            .iter()
+            .filter(differs)
+            .filter_map(|delta| {
+                let (_, id) = delta.key()?;
+                let line = drawn(delta.new.as_ref()).map(|road| RoadLine {
+                    rank: rank(names.resolve(id)),
+                    points: &road.points,
+                    oneway: road.oneway,
+                });
+                Some((id.0, line))
+            })
+            .collect();
+        if !lines.is_empty() {
+            self.world.network.change(lines);
+            self.changes.push(tick);
+        }
+    }
+
+    /// A fix as the matcher takes it, on the network of its own tick.
+    fn fix(&self, fix: &TrackFix) -> Fix {
+        let epoch = self.changes.partition_point(|change| *change <= fix.tick);
+        Fix {
+            ts: fix.ts,
+            at: (fix.lon, fix.lat),
+            speed: fix.speed.map(Fix::speed_of),
+            heading: fix.heading.map(Fix::heading_of),
+            working: fix.working == Some(true),
+            epoch: u32::try_from(epoch).unwrap_or(u32::MAX),
+        }
+    }
+
+    /// Counts a fix in or out of its slot.
+    fn count(&mut self, fix: &TrackFix, by: i64, out: &mut Vec<Out>) {
+        let (vehicle, slot) = (fix.vehicle, fix.ts.div_euclid(SLOT_MS));
+        let counts = self.vehicles.entry(vehicle).slots.entry(slot).or_default();
+        let before = *counts;
+        counts.0 = counts.0.saturating_add_signed(by as i32);
+        if fix.working == Some(true) {
+            counts.1 = counts.1.saturating_add_signed(by as i32);
+        }
+        let after = *counts;
+        if after.0 == 0 {
+            self.vehicles.entry(vehicle).slots.remove(&slot);
+        }
+        if (before.1 > 0) != (after.1 > 0) {
+            out.push(Out::Presence(Presence { vehicle, slot, works: true, by }));
+        }
+        if (before.0 > 0) == (after.0 > 0) {
+            return;
+        }
+        out.push(Out::Presence(Presence { vehicle, slot, works: false, by }));
+        let vehicles = self.heard.entry(slot).or_default();
+        let before = *vehicles;
+        *vehicles = vehicles.saturating_add_signed(by as i32);
+        let after = *vehicles;
+        if after == 0 {
+            self.heard.remove(&slot);
+        }
+        if (before > 0) != (after > 0) {
+            out.push(Out::Heard((slot, by)));
+        }
+    }
+}
+
+impl Ticked for Matches {
+    type In = In;
+    type Out = Out;
+
+    fn tick(&mut self, tick: Tick, input: &mut Vec<In>, out: &mut Vec<Out>) {
+        let (mut fixes, mut roads) = (Vec::with_capacity(input.len()), Vec::new());
+        let mut work = Vec::new();
+        for row in input.drain(..) {
+            match row {
+                In::Fix(delta) => fixes.push(delta),
+                In::Reference(delta) => match delta.key() {
+                    Some((Kind::Road, _)) => roads.push(delta),
+                    Some((_, vehicle)) => {
+                        let track = &mut self.vehicles.entry(vehicle).track;
+                        let mut changes = Vec::new();
+                        track.set_band(&mut self.world, band(delta.new.as_ref()), &mut changes);
+                        work.extend(changes.into_iter().map(|(piece, by)| (vehicle, piece, by)));
+                    }
+                    None => {}
+                },
+            }
+        }
+        self.change_roads(tick, &roads);
+        fixes.sort_unstable_by_key(Delta::key);
+        let (mut edits, mut changes) = (Vec::new(), Vec::new());
+        let mut fixes = fixes.into_iter().peekable();
+        while let Some(delta) = fixes.next() {
+            let Some((vehicle, ts)) = delta.key() else { continue };
+            if let Some(old) = &delta.old {
+                self.count(old, -1, out);
+            }
+            edits.push(match &delta.new {
+                Some(new) => {
+                    self.count(new, 1, out);
+                    let fix = self.fix(new);
+                    // Before the first road there is nothing to match it on.
+                    if fix.epoch > 0 { Edit::Put(fix) } else { Edit::Drop(ts) }
+                }
+                None => Edit::Drop(ts),
+            });
+            if fixes.peek().and_then(Delta::key).is_some_and(|(next, _)| next == vehicle) {
+                continue;
+            }
+            let state = self.vehicles.entry(vehicle);
+            if state.track.is_empty() && edits.iter().all(|edit| matches!(edit, Edit::Drop(_))) {
+                edits.clear();
+                continue;
+            }
+            state.track.edit(&mut self.world, &edits, &mut changes);
+            edits.clear();
+            work.extend(changes.drain(..).map(|(piece, by)| (vehicle, piece, by)));
+            let road = state.track.last(&mut self.world).and_then(|(_, road)| road).map_or(Sym::EMPTY, Sym);
+            if road != state.on_road {
+                state.on_road = road;
+                out.push(Out::OnRoad((vehicle, road)));
+            }
+            if let Some(horizon) = self.settings.horizon_ms {
+                let oldest = now_of(tick) - horizon;
+                state.track.prune(&self.world.params, oldest);
+                state.slots = match state.slots.first_key_value() {
+                    Some((slot, _)) if *slot < oldest.div_euclid(SLOT_MS) => {
+                        state.slots.split_off(&oldest.div_euclid(SLOT_MS))
+                    }
+                    _ => std::mem::take(&mut state.slots),
+                };
+            }
+        }
+        out.extend(work.into_iter().map(Out::Work));
+    }
+
+    fn due(&self) -> Option<Tick> {
+        None
+    }
+}
