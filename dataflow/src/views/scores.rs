@@ -342,6 +342,9 @@ pub(crate) mod oracle {
             let version = (scheme.valid_from, history.name(id).to_owned(), *scheme.clone());
             schemes.entry(scheme.scheme).or_default().push(version);
         }
+        if schemes.is_empty() {
+            return Vec::new();
+        }
         let indicators = of(Kind::Indicator);
         let groups = case_rates::oracle::groups(history, at);
         let name = |scope: Scored| match scope {
