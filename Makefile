@@ -17,7 +17,7 @@ test: setup check clickhouse kafka screens screens-test rust-test real-test e2e 
 setup:
 	@scripts/setup
 
-## The command screen
+## The screens
 screens: dashboards/dist/index.html
 dashboards/dist/index.html: $(shell find dashboards/src dashboards/index.html dashboards/package.json dashboards/vite.config.ts 2>/dev/null)
 	cd dashboards && npm ci --no-audit --no-fund && npm run build
@@ -52,7 +52,7 @@ real-test: build
 	python3 -m unittest discover -s tests/real -p 'test_*.py'
 	tests/real/run.sh $(CHENGMAI)
 
-## The screen in a real browser against a running engine
+## The screens in a real browser against a running engine
 e2e: build screens clickhouse
 	tests/e2e.sh $(CHENGMAI)
 

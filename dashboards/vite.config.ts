@@ -5,7 +5,7 @@ import solid from 'vite-plugin-solid';
 const api = process.env['API'] ?? 'http://127.0.0.1:8090';
 
 export default defineConfig({
-  base: './',
+  base: '/',
   plugins: [solid({ ssr: false })],
   server: { proxy: { '/api': { target: api, ws: true } } },
   build: { target: 'es2022', sourcemap: false, chunkSizeWarningLimit: 1500 },

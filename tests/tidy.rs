@@ -9,17 +9,18 @@ use std::path::{Path, PathBuf};
 /// Our crates, and what each may know: dependencies of ours, and foreign crates that only it may use.
 const CRATES: &[(&str, &[&str], &[&str])] = &[
     ("model", &[], &[]),
-    ("matching", &[], &[]),
+    ("matching", &[], &["rstar"]),
     ("formula", &[], &["cel"]),
     ("scoring", &["model", "formula"], &[]),
+    ("green", &["model"], &["i_overlay"]),
     ("ingest", &["model", "formula"], &["rdkafka", "fjall"]),
     (
         "dataflow",
-        &["formula", "matching", "model", "scoring", "tracks"],
+        &["formula", "green", "matching", "model", "scoring", "tracks"],
         &["timely", "differential-dataflow"],
     ),
     ("sinks", &["model"], &["clickhouse", "libloading"]),
-    ("api", &["model", "scoring"], &["axum", "utoipa", "tower-http"]),
+    ("api", &["green", "model", "scoring"], &["axum", "utoipa", "tower-http"]),
     ("simulate", &["model"], &[]),
     ("tracks", &[], &["rstar"]),
     ("bench", &["model"], &["plotters"]),

@@ -200,6 +200,11 @@ impl Store {
         &self.names
     }
 
+    /// The same, to keep.
+    pub fn shared_names(&self) -> &Arc<Names> {
+        &self.names
+    }
+
     /// The view called `name`.
     pub fn view(&self, name: &str) -> Option<(ViewId, &ViewSpec)> {
         (0u16..).zip(&self.specs).find(|(_, spec)| spec.name == name).map(|(id, spec)| (ViewId(id), spec))

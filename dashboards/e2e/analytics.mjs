@@ -64,6 +64,8 @@ try {
     if (row.score !== null) assert.ok(Math.abs(sum - row.score) <= 0.005 * parts.length + 0.01, `the points add up: ${sum} against ${row.score}`);
     await page.locator('tr[data-indicator]').first().click();
     await page.locator('.formula').waitFor();
+    await page.getByTestId('inputs').locator('p').first().waitFor();
+    say(`opened down to: ${(await page.getByTestId('inputs').locator('p').first().textContent()).slice(0, 90)}`);
     say(`${shown.unit}: ${parts.length} indicators add up to ${row.score?.toFixed(1)}`);
   }
   const last = await figures(page);

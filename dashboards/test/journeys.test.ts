@@ -1,8 +1,7 @@
 // Tracks with holes, the stretches of a day, fleets, fence events of several lists.
 import { describe, expect, test } from 'vitest';
 import type { FenceEventRow, StopRow, TrackRow, TripRow, VehicleRow } from '../src/live/types';
-import { HOLE_MS, fleets, mergeEvents, search, stretches, totals, trackOf } from '../src/model/journeys';
-import { speedLine } from '../src/screens/dispatch/Speed';
+import { HOLE_MS, fleets, mergeEvents, momentOf, search, speedLine, stopBeside, stretches, totals, trackOf } from '../src/model/journeys';
 
 const T = 1_000_000_000;
 const fix = (ts: number, lon: number, speed: number | null = 10): TrackRow => ({ vehicle_id: 'v', ts, lon, lat: 36, speed, working: true });
@@ -28,10 +27,26 @@ describe('track', () => {
   });
 
   test('the speed line breaks at holes and at unknown speeds', () => {
-    const { line, holes } = speedLine([fix(0, 1, 10), fix(10_000, 1, 20), fix(20_000, 1, null), fix(30_000, 1, 0), fix(100_000, 1, 20)], 0, 100_000, 20);
+    const { line, holes } = speedLine([fix(0, 1, 10), fix(10_000, 1, 20), fix(20_000, 1, null), fix(30_000, 1, 0), fix(100_000, 1, 20)], { from: 0, to: 100_000, top: 20, width: 600, height: 100 });
     expect(line.match(/M/g)).toHaveLength(3);
     expect(line).toBe('M0.0 50.0L60.0 0.0M180.0 100.0M600.0 0.0');
     expect(holes).toEqual([[180, 600]]);
+  });
+});
+
+describe('replay', () => {
+  const fixes = [fix(0, 1, 10), fix(10_000, 2, 20), fix(100_000, 3, 30)];
+  test('between fixes on the line, in a hole where it was last heard, after the end where it is', () => {
+    expect(momentOf(fixes, -1)).toBeNull();
+    expect(momentOf(fixes, 5000)).toEqual({ at: [1.5, 36], speed: 10, working: true, hole: false });
+    expect(momentOf(fixes, 10_000)).toMatchObject({ at: [2, 36], hole: false });
+    expect(momentOf(fixes, 50_000)).toMatchObject({ at: [2, 36], speed: 20, hole: true });
+    expect(momentOf(fixes, 200_000)).toMatchObject({ at: [3, 36], hole: false });
+    expect(momentOf([], 0)).toBeNull();
+  });
+  test('from stop to stop', () => {
+    const list = stretches([trip('v', 0, 10)], [stop(10, 20), stop(40, 50)]);
+    expect([stopBeside(list, 10, 1), stopBeside(list, 40, 1), stopBeside(list, 40, -1), stopBeside(list, -Infinity, 1)]).toEqual([40, null, 10, 10]);
   });
 });
 

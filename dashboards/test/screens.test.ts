@@ -9,8 +9,8 @@ import { Kept } from '../src/screens/shared/kept';
 import { addressOf, screenOf } from '../src/screens/shared/Nav';
 
 test('the address says which screen', () => {
-  expect(['/', '/dispatch', '/analytics', '/room/dispatch', '/else', ''].map(screenOf)).toEqual(['command', 'dispatch', 'analytics', 'dispatch', 'command', 'command']);
-  expect([addressOf('command', 'zh'), addressOf('dispatch', 'en')]).toEqual(['./?lang=zh', './dispatch?lang=en']);
+  expect(['/', '/dispatch', '/analytics/', '/room/dispatch', '/else', ''].map(screenOf)).toEqual(['command', 'dispatch', 'analytics', 'dispatch', 'command', 'command']);
+  expect([addressOf('command', 'zh'), addressOf('dispatch', 'en')]).toEqual(['/?lang=zh', '/dispatch?lang=en']);
 });
 
 test('numbers; what is not known is a dash', () => {

@@ -61,6 +61,8 @@ pub(crate) struct Heads {
     pub roads: bool,
     /// Trips, stops, fences, doubts about devices; need tracks.
     pub journeys: bool,
+    /// How parks reach residences.
+    pub reach: bool,
 }
 
 const READINGS: Heads = Heads { readings: true, ..NONE };
@@ -70,10 +72,18 @@ const RATES: Heads = Heads { cases: true, rates: true, ..NONE };
 const STREAMS: Heads = Heads { readings: true, fixes: true, cases: true, ..NONE };
 const ROADS: Heads = Heads { fixes: true, roads: true, ..NONE };
 const JOURNEYS: Heads = Heads { fixes: true, journeys: true, ..NONE };
-const NONE: Heads =
-    Heads { readings: false, fixes: false, cases: false, rates: false, roads: false, journeys: false };
+const REACH: Heads = Heads { reach: true, ..NONE };
+const NONE: Heads = Heads {
+    readings: false,
+    fixes: false,
+    cases: false,
+    rates: false,
+    roads: false,
+    journeys: false,
+    reach: false,
+};
 const ALL: Heads =
-    Heads { readings: true, fixes: true, cases: true, rates: true, roads: true, journeys: true };
+    Heads { readings: true, fixes: true, cases: true, rates: true, roads: true, journeys: true, reach: true };
 
 impl Heads {
     /// What `views` need.
@@ -85,6 +95,7 @@ impl Heads {
             rates: all.rates | of.rates,
             roads: all.roads | of.roads,
             journeys: all.journeys | of.journeys,
+            reach: all.reach | of.reach,
         })
     }
 }
@@ -99,7 +110,8 @@ fn needs(view: &str) -> Heads {
         "cases" | "case_quality" => CASES,
         "case_rates" | "indicators" | "scores" | "score_versions" => RATES,
         "stream_health" | "workload_scores" => STREAMS,
-        "late_ledger" | "reference" => NONE,
+        "parks" | "residence_access" | "park_radius" => REACH,
+        "late_ledger" | "reference" | "green_metrics" | "trees" | "care_assessments" => NONE,
         _ => ALL,
     }
 }

@@ -52,6 +52,14 @@ pub struct Settings {
     pub working_hours: Vec<(u16, u16)>,
     /// A fix belongs to the nearest road at most this far away, m.
     pub swept_reach_m: f64,
+    /// A home or an entrance farther than this from every walkway, m, is not attached to any.
+    pub walk_snap_m: f64,
+    /// Ways to a park that are longer than this, m, are measured and not shown.
+    pub walk_shown_m: f64,
+    /// How far people walk in a minute, m.
+    pub walk_m_per_min: f64,
+    /// The `green_edition` whose level `green_metrics` shows beside all others.
+    pub green_edition: String,
     /// Extensions of a case beyond this number are not granted.
     pub max_extensions: u32,
     /// A suspension of a case ends by itself after this long (运城: a year).
@@ -131,6 +139,10 @@ impl Default for Settings {
             utc_offset_min: 8 * 60,
             working_hours: vec![(8 * 60, 12 * 60), (14 * 60, 18 * 60)],
             swept_reach_m: 20.0,
+            walk_snap_m: green::city::Walking::default().snap_m,
+            walk_shown_m: green::city::Walking::default().shown_m,
+            walk_m_per_min: 80.0,
+            green_edition: "garden-city-2022".into(),
             max_extensions: 2,
             max_suspension_ms: 365 * DAY,
             rework_restarts_clock: true,

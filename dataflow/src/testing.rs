@@ -6,7 +6,9 @@
 mod alerts;
 mod cases;
 mod fleet;
+mod greens;
 mod journeys;
+pub(crate) mod parks;
 mod workload;
 
 use std::cell::RefCell;

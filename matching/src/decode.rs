@@ -149,12 +149,14 @@ pub(crate) struct Decoder {
     pub said: Vec<Piece>,
     band: Band,
     settled: usize,
+    /// The first fix whose move is not in the pieces as it is, if there was a [`Decoder::rewind`].
+    stale: Option<usize>,
 }
 
 impl Decoder {
     pub(crate) fn new(block: i64, band: Band) -> Self {
         let (frames, states, pieces, said) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { block, frames, states, pieces, said, band, settled: 0 }
+        Self { block, frames, states, pieces, said, band, settled: 0, stale: None }
     }
 
     /// Takes the next fix in order of event time.
@@ -224,9 +226,20 @@ impl Decoder {
         });
     }
 
+    /// Forgets the fixes from `ts` on.
+    pub(crate) fn rewind(&mut self, ts: i64) {
+        let kept = self.frames.partition_point(|frame| frame.fix.ts < ts);
+        if let Some(frame) = self.frames.get(kept) {
+            self.states.truncate(frame.first as usize);
+            self.frames.truncate(kept);
+            self.settled = self.settled.min(kept);
+            self.stale = Some(self.stale.map_or(kept, |stale| stale.min(kept)));
+        }
+    }
+
     /// Chooses the cheapest way through all fixes so far.
     pub(crate) fn settle(&mut self, network: &Network, router: &mut Router, params: &Params) {
-        if self.settled == self.frames.len() {
+        if self.settled == self.frames.len() && self.stale.is_none() {
             return;
         }
         let mut changed = self.frames.len();
@@ -250,7 +263,12 @@ impl Decoder {
             self.drive(network, router, params, i, &mut arcs);
         }
         self.settled = self.frames.len();
-        self.fold(params, changed);
+        if self.frames.len() < 2 {
+            self.pieces.clear();
+        }
+        // What is gone from the end is folded anew with the last fix that is left.
+        let stale = self.stale.take().map(|stale| stale.min(self.frames.len().saturating_sub(1)));
+        self.fold(params, stale.map_or(changed, |stale| stale.min(changed)));
     }
 
     fn chosen(&self, frame: &Frame) -> Candidate {
@@ -342,6 +360,11 @@ impl Decoder {
         self.band = band;
         self.pieces.clear();
         self.fold(params, 0);
+    }
+
+    /// Event time of the last fix.
+    pub(crate) fn last_ts(&self) -> Option<i64> {
+        self.frames.last().map(|frame| frame.fix.ts)
     }
 
     /// The last fix, and the road that it is on.

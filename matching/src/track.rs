@@ -4,8 +4,8 @@
 //! when fixes do. They depend on the fixes alone, not on the order of the edits.
 //!
 //! **Mechanism.** Fixes lie in blocks of event time. Fixes at the end are pushed onto the decoders of the last two
-//! blocks. Any other edit decodes the blocks that look at it before and after, once per call however many fixes it
-//! touches, and what differs is said.
+//! blocks; for a fix that is a little late these go back to before it. Any other edit decodes the blocks that look at it
+//! before and after, once per call however many fixes it touches, and what differs is said.
 //!
 //! **State.** 16 bytes per fix. Decoders are a cache of the last blocks and are not exported.
 
@@ -237,13 +237,17 @@ impl Track {
         }
         dirty.sort_unstable();
         dirty.dedup();
+        // What was said of a block is settled: the decoders of the last blocks know it and go back to where the edits
+        // begin; the others are made anew, before and after.
         for &block in &dirty {
-            if !self.blocks.contains_key(&block) {
-                continue;
+            let (from, to) = world.params.window(block);
+            let first = edits.iter().map(Edit::ts).find(|ts| (from..to).contains(ts)).unwrap_or(to);
+            if let Some(decoder) = self.hot.iter_mut().find(|decoder| decoder.block == block) {
+                decoder.rewind(first);
+            } else if self.blocks.contains_key(&block) {
+                let decoder = self.decode(world, block);
+                out.extend(decoder.pieces().iter().map(|piece| (*piece, -1)));
             }
-            // What was said is settled: the decoders of the last blocks know it, the others are made again.
-            let decoder = self.take_hot(block).unwrap_or_else(|| self.decode(world, block));
-            out.extend(decoder.pieces().iter().map(|piece| (*piece, -1)));
         }
         for edit in edits {
             match edit {
@@ -251,17 +255,28 @@ impl Track {
                 Edit::Drop(ts) => self.discard(&world.params, *ts),
             }
         }
-        self.hot.retain(|decoder| self.blocks.contains_key(&decoder.block));
         let last = self.blocks.last_key_value().map(|(block, _)| *block);
         for block in dirty {
-            if !self.blocks.contains_key(&block) {
-                continue;
-            }
-            let mut decoder = self.decode(world, block);
-            out.extend(decoder.pieces().iter().map(|piece| (*piece, 1)));
-            decoder.said = decoder.pieces().to_vec();
-            if last.is_some_and(|last| block + 1 >= last) {
-                self.hot.push(decoder);
+            let (from, to) = world.params.window(block);
+            match (self.take_hot(block), self.blocks.contains_key(&block)) {
+                (Some(decoder), false) => out.extend(decoder.said.iter().map(|piece| (*piece, -1))),
+                (Some(mut decoder), true) => {
+                    let on = decoder.last_ts().map_or(from, |ts| ts + 1);
+                    for fix in self.fixes(&world.params, on, to) {
+                        push(world, &mut decoder, fix);
+                    }
+                    say(world, &mut decoder, out);
+                    self.hot.push(decoder);
+                }
+                (None, true) => {
+                    let mut decoder = self.decode(world, block);
+                    out.extend(decoder.pieces().iter().map(|piece| (*piece, 1)));
+                    if last.is_some_and(|last| block + 1 >= last) {
+                        decoder.said = decoder.pieces().to_vec();
+                        self.hot.push(decoder);
+                    }
+                }
+                (None, false) => {}
             }
         }
     }

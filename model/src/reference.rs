@@ -4,11 +4,17 @@
 //! it takes effect (default: its tick). The kinds the dataflow computes with are typed here; every kind keeps its JSON,
 //! which is what the `reference` view publishes.
 
+pub mod care;
 pub mod fence;
+pub mod fields;
+pub mod green_space;
 pub mod maintenance;
+pub mod park;
+pub mod radius_scheme;
 pub mod road;
 pub mod rule;
 pub mod score;
+pub mod shape;
 pub mod shift;
 
 use std::sync::Arc;
@@ -21,6 +27,9 @@ pub use score::{IndicatorRef, MeasureRef, SchemeRef};
 
 use crate::names::Sym;
 use crate::rows::LogPos;
+pub use park::{ParkRef, ParkStatus, ResidenceRef, WalkwayRef};
+pub use radius_scheme::{RadiusSchemeRef, RadiusStep};
+pub use shape::{Geometry, LonLat};
 
 macro_rules! kinds {
     ($($(#[$doc:meta])* $variant:ident = $name:literal,)*) => {
@@ -78,6 +87,10 @@ kinds! {
     CareArea = "care_area",
     /// A walkable edge.
     Walkway = "walkway",
+    /// Levels of 三绿指标, by one edition of a standard.
+    GreenEdition = "green_edition",
+    /// How far parks reach, by one edition of a standard.
+    RadiusScheme = "radius_scheme",
     /// A day of the working calendar.
     Calendar = "calendar",
     /// A case class with its limits.
@@ -143,6 +156,24 @@ pub enum Typed {
     Shift(shift::ShiftRef),
     /// `fence`.
     Fence(Box<fence::FenceRef>),
+    /// `park`.
+    Park(ParkRef),
+    /// `residence`.
+    Residence(ResidenceRef),
+    /// `walkway`.
+    Walkway(WalkwayRef),
+    /// `green_space`.
+    GreenSpace(green_space::GreenSpaceRef),
+    /// `tree`.
+    Tree(care::TreeRef),
+    /// `care_area`.
+    CareArea(care::CareAreaRef),
+    /// `green_edition`.
+    GreenEdition(green_space::GreenEditionRef),
+    /// `district`: what greening needs of it.
+    District(green_space::GreenDistrict),
+    /// `radius_scheme`.
+    RadiusScheme(RadiusSchemeRef),
     /// A kind that no view computes with yet: published as JSON only.
     Other,
 }

@@ -82,6 +82,16 @@ pub(crate) fn records<'a>(
             }),
         )
     });
+    // People walk along every road.
+    let walkways = land.network.roads.iter().map(move |road| {
+        let line: Vec<_> = road
+            .nodes
+            .iter()
+            .map(|&node| plane(road.unit).rounded(land.network.nodes[node as usize].at))
+            .collect();
+        let geometry = json!({"type": "LineString", "coordinates": line});
+        entry("walkway", &road.id, json!({"geometry": geometry, "status": "open", "schematic": true}))
+    });
     let depots = land.network.depots.iter().map(move |&node| {
         let node = land.network.nodes[node as usize];
         let unit = &land.units[node.unit as usize];
@@ -150,6 +160,7 @@ pub(crate) fn records<'a>(
         .chain(fleets)
         .chain(shifts)
         .chain(roads)
+        .chain(walkways)
         .chain(depots)
         .chain(grids)
         .chain(parks)

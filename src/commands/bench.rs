@@ -1,7 +1,7 @@
 //! `chengmai bench`: throughput and latency runs, and their comparison.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use ::bench::results::{Results, compare};
@@ -96,10 +96,10 @@ pub fn run(args: &BenchArgs) -> Result<()> {
     }
 }
 
-fn measure(args: &BenchArgs, scenario: &str, output: &PathBuf) -> Result<()> {
+fn measure(args: &BenchArgs, scenario: &str, output: &Path) -> Result<()> {
     let program = std::env::current_exe()
         .map_err(|e| Error::internal("this program does not know where it is").caused_by(e))?;
-    let absolute = |path: &PathBuf| {
+    let absolute = |path: &Path| {
         std::path::absolute(path).map_err(|e| Error::user(path.display().to_string()).caused_by(e))
     };
     let options = Options {

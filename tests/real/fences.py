@@ -8,8 +8,8 @@ Replays the positions of DATA/austin_buses with the districts of DATA/austin_par
 1. every visit (vehicle, district, entered, left): the rule of docs/fences.md, written here a second time on plain
    floating-point degrees; times may differ by 2 ms (rounding), nothing else may;
 2. hours per district: each way between two neighbouring fixes is cut at the district's boundary and the time inside is
-   added up, without any rule of visits or margins; the two may differ by 1 %, since a visit ignores what happens within
-   10 m of the boundary;
+   added up, without any rule of visits or margins. The two may differ by 5 %: fixes are minutes apart, and a straight
+   way between two of them cuts through corners of districts in which no fix lies, or out of the one where both lie;
 3. trips and stops per vehicle: number, metres and seconds, again by the rule written a second time.
 
 Only the standard library. The parts share no code with the engine. Exit 0 when all agree, 1 when not, 77 without data.
@@ -259,7 +259,7 @@ def main():
     print(f"     {passages} passages")
     for district in sorted(hours_cut, key=lambda name: int(name.split("-")[1])):
         ours, cut = hours_engine[district], hours_cut[district]
-        check(f"{district}: {ours:.2f} h in visits, {cut:.2f} h by cutting ways", abs(ours - cut) <= 0.01 * max(cut, 1.0))
+        check(f"{district}: {ours:.2f} h in visits, {cut:.2f} h by cutting ways", abs(ours - cut) <= 0.05 * cut)
     for view, want, column in (("trips", trips, "distance"), ("stops", stops, "duration")):
         have = defaultdict(list)
         for row in lines(outputs[0] / f"{view}.ndjson"):

@@ -288,6 +288,14 @@ impl Fence {
         for slab in self.slabs_of(f64::from(way.low.lat), f64::from(way.high.lat)) {
             for id in &self.slabs[slab] {
                 let Edge { a, b } = self.edges[*id as usize];
+                // Most edges are far from the way, which needs no products to be seen.
+                if a.lon.min(b.lon) > way.high.lon
+                    || a.lon.max(b.lon) < way.low.lon
+                    || a.lat.min(b.lat) > way.high.lat
+                    || a.lat.max(b.lat) < way.low.lat
+                {
+                    continue;
+                }
                 let (side_a, side_b) = (side(from, to, a), side(from, to, b));
                 if (side_a > 0) == (side_b > 0) {
                     continue;

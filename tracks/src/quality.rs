@@ -125,8 +125,6 @@ impl SubAssign for Pairs {
 #[cfg(test)]
 mod tests {
     use super::{PAIRS, Pairs, Unit};
-    use serde::{Deserialize, Serialize};
-
     use crate::place::{Fix, Place};
 
     /// A vehicle at 36 km/h to the north, a fix every 10 s, whose device says `factor` times its speed.

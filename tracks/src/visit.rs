@@ -198,35 +198,30 @@ impl Visits {
             bounds.extend(previous.at);
         }
         let mut there = std::mem::take(&mut self.there);
-        there.retain_mut(|there| match fences.get(there.fence).filter(|fence| concerns(fence)) {
-            Some(fence) => {
-                let kept = there.step(params, fence, previous, fix, said);
-                kept && (there.inside || there.visit.is_some())
+        for there in &mut there {
+            match fences.get(there.fence).filter(|fence| concerns(fence)) {
+                Some(fence) => there.step(params, fence, previous, fix, said),
+                None => (there.inside, there.visit) = (false, None),
             }
-            None => false,
-        });
+        }
+        // What has just been left is still known here, or it would be looked at twice.
         let known = there.len();
         for (id, fence) in fences.meeting(&bounds) {
             if fence.is_route || !concerns(fence) || there[..known].iter().any(|there| there.fence == id) {
                 continue;
             }
             let mut new = There { fence: id, inside: false, crossed_ts: fix.ts, visit: None };
-            let kept = match previous {
+            match previous {
                 Some(_) => new.step(params, fence, previous, fix, said),
                 None => {
                     new.inside = fence.contains(fix.at);
                     new.visit = new.inside.then_some(fix.ts);
-                    true
                 }
-            };
-            if kept && (new.inside || new.visit.is_some()) {
-                there.push(new);
             }
+            there.push(new);
         }
-        there[known..].sort_unstable_by_key(|there| there.fence);
-        if there.len() > known {
-            there.sort_unstable_by_key(|there| there.fence);
-        }
+        there.retain(|there| there.inside || there.visit.is_some());
+        there.sort_unstable_by_key(|there| there.fence);
         self.there = there;
     }
 
@@ -300,7 +295,7 @@ impl Visits {
 }
 
 impl There {
-    /// Takes the next fix; false when the visit is over.
+    /// Takes the next fix.
     fn step(
         &mut self,
         params: &Params,
@@ -308,8 +303,8 @@ impl There {
         previous: Option<&Fix>,
         fix: &Fix,
         said: &mut impl FnMut(Event),
-    ) -> bool {
-        let Some(previous) = previous else { return true };
+    ) {
+        let Some(previous) = previous else { return };
         let inside = fence.contains(fix.at);
         let moment = |share: f64| previous.ts + ((fix.ts - previous.ts) as f64 * share).round() as i64;
         if !(self.inside && inside) {
@@ -339,7 +334,7 @@ impl There {
         }
         self.inside = inside;
         if self.visit.is_some() == inside || fence.near(fix.at, fence.margin_m) {
-            return true;
+            return;
         }
         match self.visit {
             None => self.visit = Some(self.crossed_ts),
@@ -354,10 +349,9 @@ impl There {
                     overstay: over(fence, from, to),
                     provisional: false,
                 });
-                return false;
+                self.visit = None;
             }
         }
-        true
     }
 }
 

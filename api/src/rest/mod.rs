@@ -1,8 +1,8 @@
 //! REST: questions about the views, records in, actions on alerts, health.
 //!
 //! [`views`] reads what is and [`history`] what was, [`track`] draws where a vehicle went, [`records`] writes to the
-//! log, [`health`] says how we are, [`screens`] hands out the pages. The routes are declared once, here, and their description is generated from the same declaration. Nothing is kept
-//! between requests.
+//! log, [`health`] says how we are, [`screens`] hands out the pages, [`what_if`] computes what would be. The routes are
+//! declared once, here, and their description is generated from the same declaration. Nothing is kept between requests.
 
 mod explain;
 mod export;
@@ -13,6 +13,7 @@ mod screens;
 mod shadow;
 mod track;
 mod views;
+mod what_if;
 
 use std::sync::Arc;
 
@@ -50,6 +51,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .routes(routes!(records::append))
         .routes(routes!(records::act))
         .routes(routes!(shadow::shadow))
+        .routes(routes!(what_if::ask))
         .routes(routes!(live::connect))
         .routes(routes!(health::healthz))
         .routes(routes!(health::readyz))

@@ -334,6 +334,7 @@ async fn the_description_is_whole_and_health_speaks() {
         "/views",
         "/views/{view}",
         "/views/{view}/history",
+        "/views/vehicles/{id}/track",
         "/export/{file}",
         "/streams/{stream}",
         "/alerts/{id}/{action}",

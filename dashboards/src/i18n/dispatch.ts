@@ -15,7 +15,8 @@ export const zh = {
   'fence.visit': '进入', 'fence.passage': '穿越', 'fence.deviation': '偏离路线', 'fence.missed': '应到未到', overstay: '超时', stillThere: '仍在',
   journey: '{vehicle} 当日行程', journeySum: '行驶 {distance} km · 作业 {working} km · 停留 {stopped} · {trips} 程 {stops} 停', holes: '空洞 {span}',
   trip: '行程', stop: '停留', ongoing: '进行中', from: '起', to: '止', place: '地点', distanceKm: '里程 km', workingKm: '作业 km', track: '轨迹',
-  speedAxis: '车速 km/h', hole: '定位空洞（不计覆盖）', keys: 'J K 上下 · / 搜索 · Esc 取消选择',
+  play: '播放', inHole: '定位空洞',
+  speedAxis: '车速 km/h', hole: '定位空洞（不计覆盖）', keys: 'J K 上下 · / 搜索 · 空格 播放 · Esc 取消',
   roadsMap: '道路完成情况地图', roadsSchematic: '示意路网', unnamedFence: '围栏 {id}', district: '区县', follow: '居中',
   'kind.road_sweeper': '洗扫车', 'kind.compact_sweeper': '小型扫路机', 'kind.sprinkler': '洒水车', 'kind.pressure_washer': '高压冲洗车',
 };
@@ -36,7 +37,8 @@ export const en: Record<keyof typeof zh, string> = {
   'fence.visit': 'Visit', 'fence.passage': 'Passage', 'fence.deviation': 'Off route', 'fence.missed': 'Never came', overstay: 'too long', stillThere: 'still there',
   journey: '{vehicle}, journeys', journeySum: '{distance} km driven · {working} km working · stopped {stopped} · {trips} trips, {stops} stops', holes: 'holes {span}',
   trip: 'Trip', stop: 'Stop', ongoing: 'going on', from: 'From', to: 'To', place: 'Place', distanceKm: 'km', workingKm: 'working km', track: 'Track',
-  speedAxis: 'Speed km/h', hole: 'Hole in the fixes (not counted)', keys: 'J K up, down · / search · Esc clears',
+  play: 'Play', inHole: 'hole',
+  speedAxis: 'Speed km/h', hole: 'Hole in the fixes (not counted)', keys: 'J K up, down · / search · Space plays · Esc clears',
   roadsMap: 'Map of roads by state', roadsSchematic: 'schematic roads', unnamedFence: 'Fence {id}', district: 'District', follow: 'Centre',
   'kind.road_sweeper': 'Road sweeper', 'kind.compact_sweeper': 'Compact sweeper', 'kind.sprinkler': 'Sprinkler', 'kind.pressure_washer': 'Pressure washer',
 };

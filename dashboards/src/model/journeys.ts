@@ -129,3 +129,62 @@ export function search(vehicles: readonly VehicleRow[], typed: string, words: (v
   if (wanted === '') return [...vehicles];
   return vehicles.filter((vehicle) => words(vehicle).some((word) => word?.toLowerCase().includes(wanted)));
 }
+
+/** Where a vehicle was at an instant. */
+export interface Moment {
+  at: LonLat;
+  speed: number | null;
+  working: boolean | null;
+  /** Within a hole the place is that of the last fix before it: nobody knows the way between. */
+  hole: boolean;
+}
+
+/** The moment `ts` of a track whose fixes are in order: between two fixes on the straight line; null before the first. */
+export function momentOf(fixes: readonly TrackRow[], ts: number): Moment | null {
+  let [low, high] = [0, fixes.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if ((fixes[middle] as TrackRow).ts <= ts) low = middle + 1;
+    else high = middle;
+  }
+  const [before, after] = [fixes[low - 1], fixes[low]];
+  if (!before) return null;
+  const hole = after !== undefined && after.ts - before.ts > HOLE_MS && ts > before.ts;
+  const share = after && !hole ? (ts - before.ts) / (after.ts - before.ts) : 0;
+  const mix = (a: number, b: number) => a + (b - a) * share;
+  return {
+    at: after ? [mix(before.lon, after.lon), mix(before.lat, after.lat)] : [before.lon, before.lat],
+    speed: before.speed, working: before.working, hole,
+  };
+}
+
+/** The start of the next stop after `ts`, or of the last one before it; null when there is none. */
+export function stopBeside(list: readonly Stretch[], ts: number, by: 1 | -1): number | null {
+  const starts = list.filter(({ kind }) => kind === 'stop').map(({ startTs }) => startTs);
+  return (by > 0 ? starts.find((start) => start > ts) : starts.findLast((start) => start < ts)) ?? null;
+}
+
+/** The line of the speeds as a path in a box, broken at holes and where the speed is not known; and where the holes are. */
+export function speedLine(
+  fixes: readonly TrackRow[], box: { from: number; to: number; top: number; width: number; height: number },
+): { line: string; holes: [number, number][] } {
+  const x = (ts: number) => ((ts - box.from) / Math.max(1, box.to - box.from)) * box.width;
+  const holes: [number, number][] = [];
+  let line = '';
+  let before: number | null = null;
+  let pen = false;
+  for (const { ts, speed } of fixes) {
+    if (before !== null && ts - before > HOLE_MS) {
+      holes.push([x(before), x(ts)]);
+      pen = false;
+    }
+    before = ts;
+    if (speed === null) {
+      pen = false;
+      continue;
+    }
+    line += `${pen ? 'L' : 'M'}${x(ts).toFixed(1)} ${(box.height - (speed / box.top) * box.height).toFixed(1)}`;
+    pen = true;
+  }
+  return { line, holes };
+}

@@ -5,17 +5,22 @@
 //! [`cases`], [`reference`]) are rendered once by [`Context::new`]; a view takes what it needs from there.
 
 pub mod alerts;
+pub mod care_assessments;
 pub mod case_quality;
 pub mod case_rates;
 pub mod cases;
 pub mod district_coverage;
 pub mod fence_events;
 pub mod gps_quality;
+pub mod green_metrics;
 pub mod incidents;
 pub mod indicators;
 pub mod late_ledger;
+pub mod park_radius;
+pub mod parks;
 pub mod reference;
 pub mod rejects;
+pub mod residence_access;
 pub mod road_coverage;
 pub mod score_versions;
 pub mod scores;
@@ -26,6 +31,7 @@ pub mod stops;
 pub mod stream_health;
 pub mod swept_lengths;
 pub mod tracks;
+pub mod trees;
 pub mod trips;
 pub mod vehicles;
 pub mod workload_scores;
@@ -44,7 +50,7 @@ use crate::operators::delta::Delta;
 use crate::operators::publish::{Outbox, ViewRow, publish};
 use crate::operators::ticked::{Inbox, Tagged};
 use crate::selection::Heads;
-use crate::{fleet, journeys, life, series};
+use crate::{fleet, journeys, life, reach, series};
 use reference::CurrentRow;
 
 /// A view: what it is to others, and how it is rendered.
@@ -79,6 +85,12 @@ pub const VIEWS: &[View] = &[
     indicators::VIEW,
     scores::VIEW,
     score_versions::VIEW,
+    parks::VIEW,
+    residence_access::VIEW,
+    park_radius::VIEW,
+    green_metrics::VIEW,
+    trees::VIEW,
+    care_assessments::VIEW,
     stream_health::VIEW,
     rejects::VIEW,
     late_ledger::VIEW,
@@ -169,6 +181,8 @@ pub struct Context<'scope> {
     pub journeys: journeys::Journeys<'scope>,
     /// Fixes that are jumps.
     pub jumps: Tagged<'scope, Delta<rejects::RefusedRow>>,
+    /// How parks reach residences.
+    pub reach: reach::Said<'scope>,
     /// Cases.
     pub cases: Tagged<'scope, Delta<cases::CaseRow>>,
     /// What is wrong with the events of cases.
@@ -235,6 +249,7 @@ impl<'scope> Context<'scope> {
             &settings,
             names,
         );
+        let reach = reach::operate(only(&of(reach::KINDS), heads.reach), &settings, names);
         let replaced = scope.concatenate([replaced_readings, replaced_fixes, cases.replaced]);
         Context {
             settings,
@@ -248,6 +263,7 @@ impl<'scope> Context<'scope> {
             road_coverage,
             district_coverage,
             journeys,
+            reach,
             jumps,
             cases: cases.cases,
             case_quality: cases.quality,

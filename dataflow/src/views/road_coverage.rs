@@ -99,7 +99,6 @@ impl ViewRow for RoadRow {
 /// Naive recomputation from all rows.
 #[cfg(test)]
 pub(crate) mod oracle {
-    use std::cell::RefCell;
     use std::collections::{BTreeMap, BTreeSet};
 
     use matching::{Fix, Network, Params, Piece, RoadLine, naive};
@@ -132,21 +131,8 @@ pub(crate) mod oracle {
         reference::oracle::typed(history, at, Kind::Shift).into_iter().filter_map(shift).collect()
     }
 
-    /// All fixes matched from nothing. Several oracles ask for the same.
+    /// All fixes matched from nothing.
     pub(crate) fn matched(history: &History, at: Tick) -> Matched {
-        thread_local! {
-            static KNOWN: RefCell<Option<((usize, Tick), Matched)>> = const { RefCell::new(None) };
-        }
-        let key = (std::ptr::from_ref(history) as usize ^ history.until(Tick::MAX).count(), at);
-        if let Some(known) = KNOWN.with_borrow(|known| known.clone()).filter(|(of, _)| *of == key) {
-            return known.1;
-        }
-        let matched = match_all(history, at);
-        KNOWN.set(Some((key, matched.clone())));
-        matched
-    }
-
-    fn match_all(history: &History, at: Tick) -> Matched {
         let mut network = Network::default();
         let mut epochs = Vec::new();
         let mut before = BTreeMap::new();

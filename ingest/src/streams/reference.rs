@@ -6,6 +6,7 @@
 //! (files, HTTP) `{"kind": …, "id": …, "deleted": true}` says the same. Rules are documented in `docs/rules.md`.
 
 mod fence;
+mod green;
 mod maintenance;
 mod road;
 mod rule;
@@ -79,7 +80,7 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
             Kind::Indicator => Typed::Indicator(Box::new(score::indicator(&object)?)),
             Kind::ScoreScheme => Typed::ScoreScheme(Box::new(score::scheme(interner, &object, &id)?)),
             Kind::Measure => Typed::Measure(Box::new(score::measure(interner, &object)?)),
-            _ => Typed::Other,
+            kind => green::parse(interner, kind, &object)?,
         };
         Some(Arc::new(RefBody { json, typed }))
     };

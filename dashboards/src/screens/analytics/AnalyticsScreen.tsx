@@ -29,7 +29,7 @@ export function AnalyticsScreen() {
   const file = (view: string, where: Record<string, string>) => {
     const query = new URLSearchParams({ lang: lang() });
     for (const [column, value] of Object.entries(where)) query.append('where', `${column}:${value}`);
-    return `./api/v1/export/${view}.csv?${query}`;
+    return `/api/v1/export/${view}.csv?${query}`;
   };
   return (
     <div class="light analytics" classList={{ dim: health() !== 'live' }} data-testid="screen" data-screen="analytics"

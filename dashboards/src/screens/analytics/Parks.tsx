@@ -129,7 +129,7 @@ export function Parks(props: { analytics: Analytics }) {
           <Show when={!frame() || frame()!.offers.has('residence_access')} fallback={<Missing language={props.analytics} view="residence_access" />}>
             <div class="scroll">
               <table>
-                <thead><tr><th>{t('uncoveredTitle')} · {unitName(parkDistrict())} {num(missed().length)}</th><th>{t('uncoveredPeople')}</th><th>{t('straightOf')}</th><th>{t('walkingOf')}</th></tr></thead>
+                <thead><tr><th>{unitName(parkDistrict())} · {t('uncoveredN', { n: num(missed().length) })}</th><th>{t('uncoveredPeople')}</th><th>{t('straightOf')}</th><th>{t('walkingOf')}</th></tr></thead>
                 <tbody>
                   <For each={missed().slice(0, SHOWN)}>
                     {(home) => (

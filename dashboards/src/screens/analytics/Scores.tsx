@@ -5,6 +5,7 @@ import { partsOf } from '../../model/scores';
 import { fixed, num, percent } from '../shared/format';
 import { Missing } from '../shared/TopBar';
 import { partColour } from './colour';
+import { ScoreMap } from './ScoreMap';
 import type { Analytics } from './state';
 
 /** Below this share of their weight the data count as incomplete. */
@@ -68,7 +69,10 @@ export function Scores(props: { analytics: Analytics }) {
           </table>
           <Show when={frame() && table().length === 0}><p class="nothing">{t('noScores')}</p></Show>
         </div>
-        <p class="card-foot"><b>{t('howTo')}</b> {t('howToText')} {t('unitCount', { n: num(table().length) })}</p>
+        <div class="score-foot">
+          <ScoreMap analytics={props.analytics} />
+          <p class="card-foot"><b>{t('howTo')}</b> {t('howToText')} {t('unitCount', { n: num(table().length) })}<Show when={frame()?.shippedBorders}> · {t('attribution')}</Show></p>
+        </div>
       </Show>
     </section>
   );

@@ -69,7 +69,7 @@ export function Summary(props: { analytics: Analytics }) {
           <Show when={previous() !== null && table().length > 0 && fall() === null}>{' · '}{t('saidNoFall')}</Show>
         </p>
         <Show when={incomplete().length > 0}>
-          <p class="aside">{t('saidIncomplete', { n: num(incomplete().length), places: incomplete().slice(0, 4).map((row) => unitName(row.district)).join('、') })}</p>
+          <p class="aside">{t('saidIncomplete', { n: num(incomplete().length), places: incomplete().slice(0, 4).map((row) => unitName(row.district)).join(t('listComma')) })}</p>
         </Show>
       </div>
       <For each={figures().filter((figure) => frame()?.offers.has(figure.view))}>

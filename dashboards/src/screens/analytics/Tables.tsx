@@ -6,10 +6,11 @@ import { caseLines, partsOf } from '../../model/scores';
 import { fixed, num, percent } from '../shared/format';
 import { Missing } from '../shared/TopBar';
 import { ALL_TIME } from './frame';
+import { Inputs } from './Inputs';
 import type { Analytics } from './state';
 
 export function Indicators(props: { analytics: Analytics }) {
-  const { t, frame, unit, unitName, period, indicator, setIndicator, indicatorName } = props.analytics;
+  const { t, frame, scheme, unit, unitName, period, indicator, setIndicator, indicatorName } = props.analytics;
   const parts = createMemo(() => {
     const [shown, row, now] = [frame(), unit(), period()];
     return shown && row && now !== null ? partsOf(shown.indicators, row.district, now) : [];
@@ -41,12 +42,15 @@ export function Indicators(props: { analytics: Analytics }) {
           </table>
           <Show when={frame() && parts().length === 0}><p class="nothing">{t('noRows')}</p></Show>
         </div>
-        <Show when={chosen()}>
+        <Show when={chosen()} keyed>
           {(id) => (
-            <p class="formula">
-              <b>{indicatorName(id())}</b> {t('formula')} <code>{frame()?.indicatorRefs.get(id())?.formula || t('noFormula')}</code>
-              <Show when={frame()?.indicatorRefs.get(id())?.source}>{(source) => <> · {t('source')} {source()}</>}</Show>
-            </p>
+            <div class="formula">
+              <b>{indicatorName(id)}</b> {t('formula')} <code>{frame()?.indicatorRefs.get(id)?.formula || t('noFormula')}</code>
+              <Show when={frame()?.indicatorRefs.get(id)?.source}>{(source) => <> · {t('source')} {source()}</>}</Show>
+              <Show when={unit() && scheme() && period() !== null}>
+                <Inputs analytics={props.analytics} scheme={scheme()!.id} unit={unit()!.district} period={period()!} indicator={id} />
+              </Show>
+            </div>
           )}
         </Show>
       </Show>

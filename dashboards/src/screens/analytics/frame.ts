@@ -71,6 +71,8 @@ export interface Frame {
   parks: Place[];
   residences: Place[];
   districts: District[];
+  /** Whether borders come from the file shipped with the page (or agree with it). */
+  shippedBorders: boolean;
   unitNames: Map<string, Names>;
   radiusNames: Map<string, Names>;
 }
@@ -96,6 +98,7 @@ export class FrameMaker {
     };
     const reference = <T>(name: string, make: (rows: Iterable<ReferenceRow>) => T): T =>
       this.kept.get(name, store.table<ReferenceRow>(`ref-${name}`), make);
+    const { districts, shipped } = reference('district', districtsOf);
     const caseTables = casePeriods(question.periods).flatMap((one) => ['city', 'district'].map((scope) => rows<CaseRatesRow>(`cases/${scope}/${one}`)));
     return {
       tick,
@@ -111,7 +114,8 @@ export class FrameMaker {
       access: rows('residence_access'),
       parks: reference('park', placesOf),
       residences: reference('residence', placesOf),
-      districts: reference('district', districtsOf).districts,
+      districts,
+      shippedBorders: shipped,
       unitNames: reference('department', namesOf),
       radiusNames: reference('radius_scheme', namesOf),
     };

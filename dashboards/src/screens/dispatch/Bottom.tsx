@@ -2,10 +2,11 @@
 
 import { For, Index, Show, createMemo } from 'solid-js';
 import type { FenceEventRow } from '../../live/types';
-import { fleets, stretches, totals } from '../../model/journeys';
-import { minute, span } from '../../model/time';
+import { fleets, totals } from '../../model/journeys';
+import { clock, minute, span } from '../../model/time';
 import { km, num } from '../shared/format';
 import { Missing } from '../shared/TopBar';
+import { SPEEDS } from './replay';
 import { Speed } from './Speed';
 import type { Dispatch } from './state';
 
@@ -76,7 +77,8 @@ export function Events(props: { dispatch: Dispatch; events: readonly FenceEventR
 export function Journey(props: { dispatch: Dispatch }) {
   const { t, frame, vehicle, setVehicle, plate, fenceName, spanUnits } = props.dispatch;
   const chosen = () => frame()?.chosen;
-  const list = createMemo(() => stretches(chosen()?.trips ?? [], chosen()?.stops ?? []));
+  const replay = props.dispatch.replay;
+  const { list } = replay;
   const sum = createMemo(() => totals(list()));
   const lacking = () => (['trips', 'stops', 'tracks'] as const).filter((view) => frame() && !frame()!.offers.has(view));
   return (
@@ -87,6 +89,18 @@ export function Journey(props: { dispatch: Dispatch }) {
           <span data-testid="journey-sum" data-trips={sum().trips} data-stops={sum().stops}>
             {t('journeySum', { distance: km(sum().distance), working: km(sum().working), stopped: span(sum().stopped, spanUnits()), trips: num(sum().trips), stops: num(sum().stops) })}
             <Show when={chosen()?.track}>{(track) => <> · {t('holes', { span: span(track().holeMs, spanUnits()) })}</>}</Show>
+          </span>
+        </Show>
+        <Show when={frame()?.offers.has('tracks')}>
+          <span class="replay">
+            <Show when={replay.cursor()}>
+              {(at) => <b data-testid="replay-at">{clock(at())} · {replay.moment()?.hole ? t('inHole') : `${num(Math.round(replay.moment()?.speed ?? 0))} km/h`}</b>}
+            </Show>
+            <button type="button" onClick={() => replay.jump(-1)}>‹ {t('stop')}</button>
+            <button type="button" onClick={() => replay.jump(1)}>{t('stop')} ›</button>
+            <button type="button" class="play" data-testid="play" onClick={replay.toggle}>{replay.running() ? '❚❚' : '▶'} {t('play')}</button>
+            <For each={SPEEDS}>{(times) => <button type="button" aria-pressed={replay.speed() === times} onClick={() => replay.setSpeed(times)}>{times}×</button>}</For>
+            <a href={`/api/v1/views/vehicles/${encodeURIComponent(vehicle() ?? '')}/track?format=gpx`} download={`${vehicle()}.gpx`}>GPX</a>
           </span>
         </Show>
         <button type="button" class="close" aria-label={t('close')} onClick={() => setVehicle(null)}>✕</button>

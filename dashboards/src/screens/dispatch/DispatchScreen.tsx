@@ -34,6 +34,7 @@ export function DispatchScreen() {
     else if (event.key === 'j' || event.key === 'J') list.move(1);
     else if (event.key === 'k' || event.key === 'K') list.move(-1);
     else if (event.key === '/') searchBox?.focus();
+    else if (event.key === ' ' && vehicle() !== null && !(event.target instanceof HTMLButtonElement)) dispatch.replay.toggle();
     else return;
     event.preventDefault();
   };

@@ -46,7 +46,8 @@ export function Figures(props: { dispatch: Dispatch }) {
           {(figure) => (
             <div class={`figure ${figure.tone}`}>
               <span class="value"><b data-testid={figure.id}>{figure.value}</b> <small>{figure.unit}</small></span>
-              <span class="label">{figure.label} <small>{figure.note}</small></span>
+              <span class="label">{figure.label}</span>
+              <span class="note">{figure.note}</span>
             </div>
           )}
         </For>

@@ -104,6 +104,17 @@ export function RoadMap(props: { dispatch: Dispatch }) {
         ctx.fillText(String(i + 1), p.x, p.y);
       });
     }
+    const moment = props.dispatch.replay.moment();
+    if (moment) {
+      const p = at(moment.at);
+      ctx.beginPath();
+      ctx.arc(p.x, p.y, unit * 0.75, 0, Math.PI * 2);
+      ctx.fillStyle = moment.hole ? '#fff' : TRACK;
+      ctx.fill();
+      ctx.strokeStyle = moment.hole ? TRACK : '#fff';
+      ctx.lineWidth = unit * 0.2;
+      ctx.stroke();
+    }
     for (const row of here()) {
       const p = at([row.lon, row.lat]);
       drawShape(ctx, shapeOf(row, shown.tick), p, row.heading ?? 0, unit * 0.42, VEHICLE);
@@ -193,6 +204,7 @@ export function RoadMap(props: { dispatch: Dispatch }) {
         <Show when={frame()?.offers.has('tracks')}><span><i class="hole-key" />{t('hole')}</span></Show>
         <For each={SHAPES}>{(shape) => <span><ShapeMark shape={shape} palette={VEHICLE} />{t(shape)}</span>}</For>
         <Show when={roads().some((one) => one.schematic)}><span>{t('roadsSchematic')}</span></Show>
+        <Show when={frame()?.shippedBorders}><span>{t('attribution')}</span></Show>
       </div>
     </section>
   );

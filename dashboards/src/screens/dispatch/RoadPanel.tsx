@@ -25,9 +25,11 @@ export function StateMark(props: { state: RoadState | 'none' }) {
 
 export function RoadPanel(props: { dispatch: Dispatch }) {
   const { t, frame, rows, road, setRoad, roadName, districtName, district } = props.dispatch;
-  const [tab, setTab] = createSignal<RoadState>('missed');
-  const listed = createMemo(() => roadsIn(rows() ?? [], tab()));
   const counts = createMemo(() => new Map(ROAD_STATES.map((state) => [state, (rows() ?? []).filter((row) => row.planned_passes > 0 && row.state === state).length])));
+  const [chosen, setTab] = createSignal<RoadState | null>(null);
+  /** Until somebody chooses, the first state that asks for something. */
+  const tab = () => chosen() ?? TABS.find((state) => (counts().get(state) ?? 0) > 0) ?? 'missed';
+  const listed = createMemo(() => roadsIn(rows() ?? [], tab()));
   const ids = createMemo(() => listed().slice(0, SHOWN).map((row) => row.road));
   const byId = createMemo(() => new Map(listed().map((row) => [row.road, row])));
   return (

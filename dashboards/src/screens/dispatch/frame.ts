@@ -58,6 +58,8 @@ export interface Frame {
   days: ShiftDay[];
   shifts: Map<string, Shift>;
   districts: District[];
+  /** Whether borders come from the file shipped with the page (or agree with it). */
+  shippedBorders: boolean;
   roads: Road[];
   roadById: Map<string, Road>;
   fleetNames: Map<string, Names>;
@@ -80,6 +82,7 @@ export class FrameMaker {
     const dated = <R extends Row>(prefix: string, view: ViewName) =>
       store.offers(view) ? dates.flatMap((date) => rows<R>(`${prefix}/${date}`) ?? []) : null;
     const roadTables = dates.map((date) => store.table<RoadCoverageRow>(`roads/${date}`)).filter((table) => table !== undefined);
+    const { districts, shipped } = reference('ref-district', 'district', districtsOf);
     const shifts = reference('ref-shift', 'shift', shiftsOf);
     const roads = reference('ref-road', 'road', roadsOf);
     const roadRows = dated<RoadCoverageRow>('roads', 'road_coverage');
@@ -95,7 +98,8 @@ export class FrameMaker {
       districtRows: dated<DistrictCoverageRow>('districts', 'district_coverage'),
       days: this.kept.of('days', [store.table('ref-shift'), ...roadTables], () => shiftDays(roadRows ?? [], shifts)),
       shifts,
-      districts: reference('ref-district', 'district', districtsOf).districts,
+      districts,
+      shippedBorders: shipped,
       roads,
       roadById: this.kept.get('roadById', store.table('ref-road') as Table | undefined, () => new Map(roads.map((road) => [road.id, road]))),
       fleetNames: reference('ref-fleet', 'fleet', namesOf),

@@ -6,6 +6,7 @@ import { currentShift, shiftDayOf } from '../../model/coverage';
 import { cityDate } from '../../model/time';
 import { createLanguage, createLive } from '../shared/live';
 import { FrameMaker, subscriptions } from './frame';
+import { createReplay } from './replay';
 
 const DAY_MS = 86_400_000;
 /** The dates that a shift which is on can belong to: one that began yesterday may end today. */
@@ -45,6 +46,7 @@ export function createDispatch() {
   const called = (names: ReadonlyMap<string, { zh: string; en: string }> | undefined, id: string) => names?.get(id)?.[lang()] ?? id;
   return {
     ...language, frame, now, health, vehicle, setVehicle, road, setRoad, district, setDistrict, shiftKey, setShiftKey, day, rows, stateByRoad,
+    replay: createReplay(frame, vehicle),
     plate: (id: string) => frame()?.plates.get(id)?.plate ?? id,
     kindOf: (id: string) => frame()?.plates.get(id)?.kind ?? '',
     fleetName: (id: string | null) => (id === null ? t('noFleet') : called(frame()?.fleetNames, id)),

@@ -8,13 +8,13 @@ export type ScreenName = (typeof SCREENS)[number];
 
 /** The screen of an address: its last part, else the command screen. */
 export function screenOf(path: string): ScreenName {
-  const last = path.split('/').pop() ?? '';
+  const last = path.split('/').filter(Boolean).pop();
   return SCREENS.find((name) => name === last) ?? 'command';
 }
 
 /** The address of a screen beside this one. The language goes along, for browsers that keep nothing. */
 export function addressOf(screen: ScreenName, lang: string): string {
-  return `./${screen === 'command' ? '' : screen}?lang=${lang}`;
+  return `/${screen === 'command' ? '' : screen}?lang=${lang}`;
 }
 
 export function Nav(props: { here: ScreenName; language: Language }) {
