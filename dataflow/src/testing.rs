@@ -4,6 +4,7 @@
 //! with the operators they judge.
 
 mod alerts;
+mod cases;
 mod fleet;
 mod greens;
 mod journeys;

@@ -4,6 +4,8 @@
 //! log, [`health`] says how we are, [`screens`] hands out the pages, [`what_if`] computes what would be. The routes are
 //! declared once, here, and their description is generated from the same declaration. Nothing is kept between requests.
 
+mod explain;
+mod export;
 mod health;
 mod history;
 mod records;
@@ -44,6 +46,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .routes(routes!(views::read_view))
         .routes(routes!(track::read_track))
         .routes(routes!(views::export_csv))
+        .routes(routes!(explain::explain_score))
         .routes(routes!(history::read_history))
         .routes(routes!(records::append))
         .routes(routes!(records::act))
