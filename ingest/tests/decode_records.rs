@@ -255,7 +255,10 @@ fn reference_data_are_typed_where_views_compute_with_them() {
         edge.reference(r#"{"kind":"vehicle","id":"v","fleet":"f","district":"d","working_speed":[3,12]}"#);
     let Typed::Vehicle(vehicle) = record.body.unwrap().typed.clone() else { panic!() };
     assert_eq!((edge.name(vehicle.fleet), edge.name(vehicle.district)), ("f", "d"));
-    for kind in Kind::ALL.iter().filter(|kind| !matches!(kind, Kind::Rule | Kind::Calendar | Kind::Fence)) {
+    for kind in Kind::ALL
+        .iter()
+        .filter(|kind| !matches!(kind, Kind::Rule | Kind::Calendar | Kind::Fence | Kind::Shift))
+    {
         let record = edge.reference(&json!({"kind": kind.name(), "id": 7, "geometry": null}).to_string());
         assert_eq!((record.kind, edge.name(record.id)), (*kind, "7"));
     }

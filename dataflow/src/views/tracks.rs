@@ -43,7 +43,7 @@ pub const VIEW: View = View {
         let since = move |fix: &TrackFix| super::kept_from(&settings, retention, fix.ts);
         // The same fix sent again has another tick, which is no column here.
         let differs = |delta: &Delta<TrackFix>| match (&delta.old, &delta.new) {
-            (Some(old), Some(new)) => TrackFix { tick: new.tick, ..old.clone() } != *new,
+            (Some(old), Some(new)) => TrackFix { tick: new.tick, ..*old } != *new,
             _ => true,
         };
         let track = context.track.clone().filter(move |(_, delta)| differs(delta));
