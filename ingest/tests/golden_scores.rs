@@ -9,7 +9,7 @@ use std::sync::Arc;
 use ingest::streams::{Decoder, Limits, RecordMeta, shipped};
 use model::reference::score::{SchemeRef, Scored};
 use model::{Kind, LogPos, Names, Row, StreamId, Sym, Typed};
-use scoring::exact::{rounded, text, whole};
+use scoring::exact::{quotient, rounded, text, whole};
 use scoring::{Indicator, Outcome, evaluate, grade};
 
 type Known<K, V> = BTreeMap<K, V>;
@@ -72,6 +72,23 @@ fn scores_are_what_a_calculator_says() {
 }
 
 #[test]
+fn water_above_plan_costs_what_a_calculator_says() {
+    let shipped = load(std::str::from_utf8(shipped()).unwrap());
+    let indicator = &shipped.indicators[&shipped.names.intern("water-surcharge")];
+    let cases: serde_json::Value =
+        serde_json::from_str(include_str!("../../tests/cases/water_surcharge.json")).unwrap();
+    for case in cases.as_array().unwrap() {
+        let input = |name: &str| case["inputs"].get(name).and_then(serde_json::Value::as_i64);
+        let Outcome::Value { numerator, denominator } = indicator.evaluate(&input) else { panic!("{case}") };
+        let value = quotient(numerator, denominator).unwrap();
+        assert_eq!(rounded(&value, 2), case["extra"].as_str().unwrap(), "{}", case["name"]);
+        let points = scoring::points::points(&indicator.record().scoring, &value);
+        assert_eq!(points, whole(case["points"].as_i64().unwrap()), "{}", case["name"]);
+    }
+    assert_eq!(indicator.evaluate(&|name| (name == "water_used").then_some(5)), Outcome::Missing);
+}
+
+#[test]
 fn every_shipped_scheme_has_its_indicators_and_weights_of_one() {
     let shipped = load(std::str::from_utf8(shipped()).unwrap());
     assert_eq!(shipped.schemes.len(), 6);
@@ -125,9 +142,16 @@ fn the_documented_records_are_good_and_broken_ones_are_refused() {
             r#"{"kind":"score_scheme","id":"s","scope":"district","indicators":[{"indicator":"i","weight":0}]}"#,
             "`weight`",
         ),
+        (
+            r#"{"kind":"score_scheme","id":"s","scope":"district","indicators":[{"indicator":"i","weight":1},{"group":"g","weight":1,"indicators":[{"indicator":"i","weight":1,"only":["a"]}]}]}"#,
+            "`i` stands twice for the same unit",
+        ),
         (r#"{"kind":"measure","id":"m","unit":"1","period":"2026-13","name":"n","value":1}"#, "`period`"),
         (r#"{"kind":"measure","id":"m","unit":"1","period":"2026","name":"n","value":1.5}"#, "`value`"),
     ];
+    // In different units it may stand more than once.
+    let split = r#"{"kind":"score_scheme","id":"s","scope":"district","indicators":[{"indicator":"i","weight":1,"only":["a"]},{"indicator":"i","weight":2,"only":["b"]}]}"#;
+    assert_eq!(load(split).schemes.len(), 1);
     for (line, says) in broken {
         let pos = LogPos { stream: StreamId::Reference, partition: 0, offset: 0 };
         let meta = RecordMeta { pos, tick: 1_700_000_000_000, append_known: true };

@@ -16,22 +16,23 @@ use axum::extract::State;
 use axum::http::HeaderMap;
 use axum::response::Response;
 use foldhash::HashMap;
-use model::{Names, Tick, Value, ViewSpec};
+use model::{Tick, Value, ViewSpec};
 use scoring::{Exact, exact};
 use serde_json::{Map, Value as Json, json};
 
+use super::told::{At, Within};
 use super::views::remembered;
 use super::{App, Path, aside, json as answer};
 use crate::guard;
 use crate::problem::Problem;
 use crate::query::Parameters;
-use crate::store::{Gone, Row, Snapshot, Store};
+use crate::store::{Gone, Row};
 use crate::token::Scope;
 
 /// Cases listed of one count or one part at most; the answer says how many there are.
 const MAX_CASES: usize = 1000;
 /// Decimals of contributions.
-const DIGITS: u32 = 6;
+pub(super) const DIGITS: u32 = 6;
 
 /// A score down to counts and case ids; with `from` and `to`, what moved it between two ticks.
 #[utoipa::path(get, path = "/explain/scores/{scheme}/{district}/{period}", tag = "views",
@@ -80,152 +81,12 @@ pub(super) async fn explain_score(
     .await
 }
 
-/// Where rows come from that the store has forgotten.
-type Old<'a> = &'a dyn Fn(&ViewSpec, Tick, Gone) -> Result<Snapshot, Problem>;
-
-/// The rows of one view at one tick.
-struct Table {
-    spec: ViewSpec,
-    rows: Vec<Arc<Row>>,
-}
-
-impl Table {
-    fn read(store: &Store, view: &str, at: Tick, old: Old<'_>) -> Result<Self, Problem> {
-        let (id, spec) = store
-            .view(view)
-            .ok_or_else(|| Problem::not_found(format!("there is no view `{view}` to explain from")))?;
-        let rows = match store.as_of(id, at) {
-            Ok(snapshot) => snapshot.rows,
-            Err(gone) => old(spec, at, gone)?.rows,
-        };
-        Ok(Self { spec: *spec, rows })
-    }
-
-    fn value<'a>(&self, row: &'a Row, column: &str) -> &'a Value {
-        static NULL: Value = Value::Null;
-        self.spec.column(column).map_or(&NULL, |at| &row.values[at])
-    }
-
-    fn text<'a>(&self, row: &'a Row, column: &str, names: &'a Names) -> Option<&'a str> {
-        self.value(row, column).as_str(names)
-    }
-
-    fn int(&self, row: &Row, column: &str) -> Option<i64> {
-        match self.value(row, column) {
-            Value::Int(n) => Some(*n),
-            _ => None,
-        }
-    }
-
-    /// The rows whose columns have these texts.
-    fn with<'a>(
-        &'a self,
-        names: &'a Names,
-        is: &'a [(&'a str, &'a str)],
-    ) -> impl Iterator<Item = &'a Arc<Row>> {
-        let takes =
-            move |row: &Row| is.iter().all(|(column, text)| self.text(row, column, names) == Some(*text));
-        self.rows.iter().filter(move |row| takes(row))
-    }
-
-    /// A row as JSON.
-    fn json(&self, row: &Row, names: &Names) -> Json {
-        serde_json::from_slice(row.json(&self.spec, names)).unwrap_or(Json::Null)
-    }
-}
-
-/// What explains scores, at one tick.
-struct At<'a> {
-    names: &'a Names,
-    tick: Tick,
-    scores: Table,
-    indicators: Table,
-    rates: Table,
-    cases: Table,
-    reference: Table,
-}
-
-impl<'a> At<'a> {
-    fn read(store: &'a Store, tick: Tick, old: Old<'_>) -> Result<Self, Problem> {
-        let table = |view| Table::read(store, view, tick, old);
-        Ok(Self {
-            names: store.names(),
-            tick,
-            scores: table("scores")?,
-            indicators: table("indicators")?,
-            rates: table("case_rates")?,
-            cases: table("cases")?,
-            reference: table("reference")?,
-        })
-    }
-
-    fn score(&self, [scheme, district, period]: &[String; 3]) -> Option<&Arc<Row>> {
-        let is = [("scheme", scheme.as_str()), ("district", district), ("period", period)];
-        self.scores.rows.iter().find(|row| {
-            is.iter().all(|(column, text)| self.scores.text(row, column, self.names) == Some(*text))
-        })
-    }
-
-    fn record(&self, kind: &str, id: &str) -> Json {
-        let mut rows = self.reference.rows.iter().filter(|row| {
-            self.reference.text(row, "kind", self.names) == Some(kind)
-                && self.reference.text(row, "id", self.names) == Some(id)
-        });
-        let json = rows.next().and_then(|row| self.reference.text(row, "json", self.names));
-        json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or(Json::Null)
-    }
-
-    /// The indicators of a score by id.
-    fn leaves(&self, [scheme, district, period]: &[String; 3]) -> BTreeMap<String, Arc<Row>> {
-        let is = [("scheme", scheme.as_str()), ("district", district), ("period", period)];
-        let rows = self.indicators.with(self.names, &is);
-        let id = |row: &Arc<Row>| self.indicators.text(row, "indicator", self.names).unwrap_or("").to_owned();
-        rows.map(|row| (id(row), Arc::clone(row))).collect()
-    }
-}
-
-/// Which cases belong to a score: column and id, and the span of the period.
-struct Within<'a> {
-    column: Option<&'static str>,
-    id: &'a str,
-    span: Option<(i64, i64)>,
-    /// Windows that move have no span, but are not everything.
-    listed: bool,
-}
-
-impl<'a> Within<'a> {
-    fn of(at: &At<'_>, score: &Row, key: &'a [String; 3]) -> Self {
-        let column = match at.scores.text(score, "scope", at.names) {
-            Some("district") => Some("district"),
-            Some("department") => Some("department"),
-            _ => None,
-        };
-        let span = at.scores.int(score, "from_ts").zip(at.scores.int(score, "until_ts"));
-        Self { column, id: &key[1], span, listed: span.is_some() || key[2] == "all" }
-    }
-
-    /// The counts that a case is in.
-    fn counts(&self, at: &At<'_>, row: &Row) -> Vec<String> {
-        let inside = self.column.is_none_or(|column| at.cases.text(row, column, at.names) == Some(self.id));
-        let json = at.cases.text(row, "counts", at.names).filter(|_| inside && self.listed);
-        let by_instant: BTreeMap<String, Vec<String>> =
-            json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
-        let counted = by_instant.into_iter().filter(|(instant, _)| {
-            let ts = instant.parse().unwrap_or(i64::MIN);
-            self.span.is_none_or(|(from, until)| (from..until).contains(&ts))
-        });
-        let mut counts: Vec<String> = counted.flat_map(|(_, counts)| counts).collect();
-        counts.sort();
-        counts
-    }
-}
-
 fn missing(key: &[String; 3]) -> Problem {
     Problem::not_found(format!("no score of `{}` for `{}` in `{}`", key[0], key[1], key[2]))
 }
 
 /// A score down to counts and case ids.
-fn tree(at: &At<'_>, key: &[String; 3]) -> Result<Json, Problem> {
+pub(super) fn tree(at: &At<'_>, key: &[String; 3]) -> Result<Json, Problem> {
     let score = at.score(key).ok_or_else(|| missing(key))?;
     let within = Within::of(at, score, key);
     let mut cases: HashMap<String, (usize, Vec<String>)> = HashMap::default();
@@ -426,9 +287,10 @@ fn moved_cases(
 
 #[cfg(test)]
 mod tests {
-    use model::{Changes, Column, Frame, Op, Step, Type, ViewId};
+    use model::{Changes, Column, Frame, Names, Op, Step, Type, ViewId};
 
     use super::*;
+    use crate::store::Store;
 
     const fn text(name: &'static str) -> Column {
         Column::new(name, Type::Text, "", "").nullable()

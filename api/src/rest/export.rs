@@ -166,7 +166,7 @@ fn write<'a, T: DataType>(
 }
 
 /// An instant as RFC 3339 in UTC; the number itself where there is no such date.
-fn instant(ms: i64) -> String {
+pub(super) fn instant(ms: i64) -> String {
     OffsetDateTime::from_unix_timestamp_nanos(i128::from(ms) * 1_000_000)
         .ok()
         .and_then(|at| at.format(&Rfc3339).ok())
@@ -175,6 +175,7 @@ fn instant(ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use calamine::{Reader as _, Xlsx};
     use model::{Changes, Frame, Op, Step, ViewId, ViewSpec};
     use parquet::file::reader::{FileReader as _, SerializedFileReader};
 
@@ -237,7 +238,15 @@ mod tests {
     fn a_workbook_is_a_zip_with_text_that_is_not_run() {
         with_table(|table| {
             let file = table.xlsx("表").unwrap();
-            assert_eq!(&file[..4], b"PK\x03\x04");
+            let mut book: Xlsx<_> = Xlsx::new(std::io::Cursor::new(file)).unwrap();
+            let page = book.worksheet_range("表").unwrap();
+            let rows: Vec<Vec<String>> =
+                page.rows().map(|row| row.iter().map(ToString::to_string).collect()).collect();
+            assert_eq!(rows[0], ["编号", "数", "x", "时间", "可"]);
+            assert_eq!(rows[1], ["=b", "", "", "", "false"]);
+            assert_eq!(rows[2], ["宝塔区", "7", "0.5", "1970-01-01T00:00:01Z", "true"]);
+            let formulas = book.worksheet_formula("表").unwrap();
+            assert!(formulas.cells().all(|(.., formula)| formula.is_empty()), "a text is not run");
         });
         assert_eq!(instant(1_794_560_400_000), "2026-11-13T09:00:00Z");
     }

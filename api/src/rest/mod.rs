@@ -11,6 +11,8 @@ mod history;
 mod records;
 mod screens;
 mod shadow;
+mod sheet;
+mod told;
 mod track;
 mod views;
 mod what_if;
@@ -47,6 +49,7 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .routes(routes!(track::read_track))
         .routes(routes!(views::export_csv))
         .routes(routes!(explain::explain_score))
+        .routes(routes!(sheet::export_sheet))
         .routes(routes!(history::read_history))
         .routes(routes!(records::append))
         .routes(routes!(records::act))

@@ -335,7 +335,7 @@ fn write_csv(question: &Question, rows: &[Arc<Row>], chinese: bool, names: &Name
     csv
 }
 
-fn write_cell(text: &str, place: usize, csv: &mut String) {
+pub(super) fn write_cell(text: &str, place: usize, csv: &mut String) {
     if place > 0 {
         csv.push(',');
     }

@@ -67,7 +67,8 @@ impl Group {
                 }
             }
             let version = self.published.get(unit).map_or(0, |last| last.version);
-            let row = ScoreRow { judged: judged.clone(), rank, version };
+            // When it will be published is no part of the row: it may change alone.
+            let row = ScoreRow { judged: Judged { publish: None, ..judged.clone() }, rank, version };
             let old = self.said.insert(*unit, row.clone());
             out.extend(Delta::between(old, Some(row)).map(|delta| Out::Score(Box::new(delta))));
         }

@@ -220,6 +220,10 @@ pub(super) fn scheme(interner: &mut Interner, record: &Object, id: &str) -> Resu
     if nodes.is_empty() {
         return Err("missing_field: `indicators` is missing".into());
     }
+    let mut seen = Vec::new();
+    if let Some(id) = twice(&nodes, &[], &mut seen) {
+        return Err(invalid(format!("`{}` stands twice for the same unit", interner.names.resolve(id))));
+    }
     let scope = word(needed(record, "scope")?, "scope", SCOPES)?;
     Ok(SchemeRef {
         scheme,
@@ -232,6 +236,34 @@ pub(super) fn scheme(interner: &mut Interner, record: &Object, id: &str) -> Resu
         grades,
         publish_after_ms,
     })
+}
+
+/// An indicator that stands in the tree more than once for one unit: its parts could not be told apart. `within` is what
+/// the nodes above are restricted to, `seen` each indicator with the restrictions on its path.
+fn twice<'a>(nodes: &'a [Node], within: &[&'a [Sym]], seen: &mut Vec<(Sym, Vec<&'a [Sym]>)>) -> Option<Sym> {
+    for node in nodes {
+        let mut path = within.to_vec();
+        if !node.only.is_empty() {
+            path.push(&node.only);
+        }
+        if !node.children.is_empty() {
+            if let Some(id) = twice(&node.children, &path, seen) {
+                return Some(id);
+            }
+            continue;
+        }
+        // Two places meet in a unit that all lists of both have; without lists in every one.
+        let meet = |other: &[&[Sym]]| {
+            let mut lists = path.iter().chain(other);
+            let Some(first) = lists.next() else { return true };
+            first.iter().any(|unit| path.iter().chain(other).all(|list| list.contains(unit)))
+        };
+        if seen.iter().any(|(id, other)| *id == node.id && meet(other)) {
+            return Some(node.id);
+        }
+        seen.push((node.id, path));
+    }
+    None
 }
 
 fn nodes(
