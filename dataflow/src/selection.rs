@@ -55,7 +55,7 @@ pub(crate) struct Heads {
     pub fixes: bool,
     /// Cases.
     pub cases: bool,
-    /// Counts of cases, and scores; need cases.
+    /// Counts of cases, and scores; need cases. Scores also take what sensors, coverage and parks say.
     pub rates: bool,
     /// Roads of vehicles, and their coverage; need tracks.
     pub roads: bool,
@@ -69,6 +69,7 @@ const READINGS: Heads = Heads { readings: true, ..NONE };
 const FIXES: Heads = Heads { fixes: true, ..NONE };
 const CASES: Heads = Heads { cases: true, ..NONE };
 const RATES: Heads = Heads { cases: true, rates: true, ..NONE };
+const SCORES: Heads = Heads { readings: true, fixes: true, roads: true, reach: true, ..RATES };
 const STREAMS: Heads = Heads { readings: true, fixes: true, cases: true, ..NONE };
 const ROADS: Heads = Heads { fixes: true, roads: true, ..NONE };
 const JOURNEYS: Heads = Heads { fixes: true, journeys: true, ..NONE };
@@ -108,7 +109,8 @@ fn needs(view: &str) -> Heads {
         "vehicles" | "road_coverage" | "district_coverage" => ROADS,
         "trips" | "stops" | "fence_events" | "gps_quality" => JOURNEYS,
         "cases" | "case_quality" => CASES,
-        "case_rates" | "indicators" | "scores" | "score_versions" => RATES,
+        "case_rates" => RATES,
+        "indicators" | "scores" | "score_versions" => SCORES,
         "stream_health" | "workload_scores" => STREAMS,
         "parks" | "residence_access" | "park_radius" => REACH,
         "late_ledger" | "reference" | "green_metrics" | "trees" | "care_assessments" => NONE,
@@ -118,7 +120,7 @@ fn needs(view: &str) -> Heads {
 
 #[cfg(test)]
 mod tests {
-    use super::{FIXES, Heads, NONE, RATES, ROADS, selected, specs_of};
+    use super::{ALL, FIXES, Heads, NONE, RATES, ROADS, selected, specs_of};
     use crate::Settings;
     use crate::views::VIEWS;
 
@@ -150,6 +152,7 @@ mod tests {
     fn heads_run_for_those_who_need_them() {
         let heads = |names: &[&str]| Heads::of(&selected(&with(names)).unwrap());
         assert_eq!(heads(&["case_rates"]), RATES);
+        assert_eq!(heads(&["scores"]), Heads { journeys: false, ..ALL });
         assert_eq!(heads(&["alerts", "swept_lengths"]), Heads { readings: true, ..FIXES });
         assert_eq!(heads(&["vehicles", "trips"]), Heads { journeys: true, ..ROADS });
         assert_eq!(heads(&["reference"]), NONE);

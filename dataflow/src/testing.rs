@@ -9,6 +9,7 @@ mod fleet;
 mod greens;
 mod journeys;
 pub(crate) mod parks;
+mod scores;
 mod workload;
 
 use std::cell::RefCell;

@@ -1,15 +1,15 @@
 //! Explain: a score opened down to counts and cases, and what moved it between two ticks.
 //!
 //! **Meaning.** The tree of a score is its scheme's; each leaf has its formula, inputs, points, weight and contribution,
-//! and for each input that is a count of cases their ids. Between two ticks the parts of the change are the differences
+//! and for each input that is a count of cases their ids, for each that shifts or alerts bring the names of these. Between two ticks the parts of the change are the differences
 //! of the contributions, indicator by indicator: fractions, so they add up exactly, and decimals of six places that add
 //! up too. With each part come the cases that count otherwise in one of its inputs.
 //!
 //! **Mechanism.** Everything is read from the views as they were at the ticks asked for (`scores`, `indicators`,
-//! `case_rates`, `cases`, `reference`): nothing is computed again. A case that did not change between two ticks is the
+//! `cases`, `district_coverage`, `alerts`, `reference`): nothing is computed again. A case that did not change between two ticks is the
 //! same row in memory and is passed over. Nothing is kept between requests.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -20,7 +20,7 @@ use model::{Tick, Value, ViewSpec};
 use scoring::{Exact, exact};
 use serde_json::{Map, Value as Json, json};
 
-use super::told::{At, Within};
+use super::told::{At, Inputs, Within};
 use super::views::remembered;
 use super::{App, Path, aside, json as answer};
 use crate::guard;
@@ -101,22 +101,27 @@ pub(super) fn tree(at: &At<'_>, key: &[String; 3]) -> Result<Json, Problem> {
         ids.sort();
         ids.truncate(MAX_CASES);
     }
-    let scope = at.scores.text(score, "scope", at.names).unwrap_or("district");
-    let is = [("scope", scope), ("id", key[1].as_str()), ("period", key[2].as_str())];
-    let rates = at.rates.with(at.names, &is).next().map_or(Json::Null, |row| at.rates.json(row, at.names));
+    let streams = within.streams(at);
     let leaves = at.leaves(key);
     let leaf = |id: &str| -> Json {
         let Some(row) = leaves.get(id) else { return Json::Null };
         let mut said = at.indicators.json(row, at.names);
         let record = at.record("indicator", id);
         let mut inputs = Map::new();
-        for name in record["inputs"].as_array().into_iter().flatten().filter_map(Json::as_str) {
-            let mut input = json!({ "value": input(at, key, scope, &rates, name) });
+        for (name, value) in said["inputs"].as_object().into_iter().flatten() {
+            let mut input = json!({ "value": value });
             if let Some((n, ids)) = cases.get(name) {
                 input["cases"] = json!(ids);
                 input["cases_total"] = json!(n);
             }
-            inputs.insert(name.to_owned(), input);
+            let rows =
+                streams.iter().filter(|(_, inputs)| inputs.get(name.as_str()).is_some_and(|n| *n != 0));
+            let rows: Vec<&String> = rows.map(|(id, _)| id).collect();
+            if !rows.is_empty() {
+                input["rows_total"] = json!(rows.len());
+                input["rows"] = json!(&rows[..rows.len().min(MAX_CASES)]);
+            }
+            inputs.insert(name.clone(), input);
         }
         if let Some(said) = said.as_object_mut() {
             for column in ["scheme", "district", "period"] {
@@ -161,40 +166,6 @@ fn nodes(said: &Json, leaf: &dyn Fn(&str) -> Json) -> Json {
     said.as_array().into_iter().flatten().filter_map(node).collect()
 }
 
-/// The reference records of a kind, with their ids.
-fn records<'a>(at: &'a At<'_>, kind: &'static str) -> impl Iterator<Item = (&'a str, Json)> {
-    let of_kind = move |row: &&Arc<Row>| at.reference.text(row, "kind", at.names) == Some(kind);
-    at.reference.rows.iter().filter(of_kind).filter_map(|row| {
-        let json = at.reference.text(row, "json", at.names)?;
-        let id = at.reference.text(row, "id", at.names)?;
-        Some((id, serde_json::from_str::<Json>(json).ok()?))
-    })
-}
-
-/// An input of an indicator: a count, the unit grids, or a measure.
-fn input(at: &At<'_>, key: &[String; 3], scope: &str, rates: &Json, name: &str) -> Json {
-    if at.rates.spec.column(name).is_some() {
-        return rates.get(name).cloned().unwrap_or_else(|| json!(0));
-    }
-    if name == "grids" {
-        return json!(
-            records(at, "grid")
-                .filter(|(_, grid)| scope == "city" || grid["district"] == key[1].as_str())
-                .count()
-        );
-    }
-    let fits = |measure: &Json| {
-        let kind = measure["scope"].as_str().unwrap_or("district");
-        kind == scope
-            && (scope == "city" || measure["unit"] == key[1].as_str())
-            && measure["period"] == key[2].as_str()
-            && measure["name"] == name
-    };
-    let last =
-        records(at, "measure").filter(|(_, measure)| fits(measure)).max_by_key(|(id, _)| id.to_owned());
-    last.map_or(Json::Null, |(_, measure)| measure["value"].clone())
-}
-
 /// What moved a score between two ticks.
 fn change(before: &At<'_>, after: &At<'_>, key: &[String; 3]) -> Result<Json, Problem> {
     let (old, new) = (before.score(key), after.score(key));
@@ -209,7 +180,7 @@ fn change(before: &At<'_>, after: &At<'_>, key: &[String; 3]) -> Result<Json, Pr
         let text = leaves.get(id).and_then(|row| at.indicators.text(row, "contribution_exact", at.names));
         text.and_then(exact::parse).unwrap_or_else(|| exact::whole(0))
     };
-    let ids: std::collections::BTreeSet<&String> = leaves_before.keys().chain(leaves_after.keys()).collect();
+    let ids: BTreeSet<&String> = leaves_before.keys().chain(leaves_after.keys()).collect();
     let parts: Vec<(&String, Exact)> = ids
         .into_iter()
         .map(|id| {
@@ -219,13 +190,16 @@ fn change(before: &At<'_>, after: &At<'_>, key: &[String; 3]) -> Result<Json, Pr
         .collect();
     let changes: Vec<Exact> = parts.iter().map(|(_, change)| change.clone()).collect();
     let decimals = exact::rounded_parts(&changes, DIGITS);
-    let moved =
-        moved_cases(before, after, &Within::of(if new.is_some() { after } else { before }, either, key));
+    let within = Within::of(if new.is_some() { after } else { before }, either, key);
+    let moved = moved_cases(before, after, &within);
+    let (streams_before, streams_after) = (within.streams(before), within.streams(after));
+    let streams: BTreeSet<&String> = streams_before.keys().chain(streams_after.keys()).collect();
     let mut said = Vec::new();
     for ((id, change), decimal) in parts.into_iter().zip(decimals) {
-        let inputs = after.record("indicator", id);
+        let record = after.record("indicator", id);
+        let record = if record.is_null() { before.record("indicator", id) } else { record };
         let inputs: Vec<&str> =
-            inputs["inputs"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
+            record["inputs"].as_array().into_iter().flatten().filter_map(Json::as_str).collect();
         let of_inputs = |counts: &[String]| -> Vec<String> {
             counts.iter().filter(|count| inputs.contains(&count.as_str())).cloned().collect()
         };
@@ -234,11 +208,28 @@ fn change(before: &At<'_>, after: &At<'_>, key: &[String; 3]) -> Result<Json, Pr
             (old != new).then(|| json!({ "case_id": case, "before": old, "after": new }))
         });
         let cases: Vec<Json> = touched.collect();
+        let of_row = |rows: &BTreeMap<String, Inputs>, id: &str| -> Inputs {
+            let row = rows.get(id).into_iter().flatten();
+            row.filter(|(name, _)| inputs.contains(name)).map(|(name, n)| (*name, *n)).collect()
+        };
+        let touched = streams.iter().filter_map(|row| {
+            let (old, new) = (of_row(&streams_before, row), of_row(&streams_after, row));
+            (old != new).then(|| json!({ "row": row, "before": old, "after": new }))
+        });
+        let rows: Vec<Json> = touched.collect();
         let side = |at: &At<'_>, leaves: &BTreeMap<String, Arc<Row>>| {
             leaves.get(id).map_or(Json::Null, |row| {
                 let row = at.indicators.json(row, at.names);
-                let columns =
-                    ["value", "score", "weight", "numerator", "denominator", "contribution", "state"];
+                let columns = [
+                    "value",
+                    "score",
+                    "weight",
+                    "numerator",
+                    "denominator",
+                    "contribution",
+                    "state",
+                    "inputs",
+                ];
                 columns.into_iter().map(|column| (column.to_owned(), row[column].clone())).collect()
             })
         };
@@ -246,6 +237,7 @@ fn change(before: &At<'_>, after: &At<'_>, key: &[String; 3]) -> Result<Json, Pr
             "indicator": id, "change": decimal, "change_exact": exact::text(&change),
             "before": side(before, &leaves_before), "after": side(after, &leaves_after),
             "cases_total": cases.len(), "cases": cases.into_iter().take(MAX_CASES).collect::<Vec<_>>(),
+            "rows_total": rows.len(), "rows": rows.into_iter().take(MAX_CASES).collect::<Vec<_>>(),
         }));
     }
     let total = &to - &from;
@@ -304,7 +296,7 @@ mod tests {
         ViewSpec { name, zh: "", doc: "", key, columns, bounded_by: "" }
     }
 
-    const SPECS: [ViewSpec; 5] = [
+    const SPECS: [ViewSpec; 7] = [
         view(
             "scores",
             3,
@@ -330,9 +322,14 @@ mod tests {
                 int("numerator"),
                 int("denominator"),
                 text("contribution_exact"),
+                Column::new("inputs", Type::Json, "", ""),
             ],
         ),
-        view("case_rates", 3, &[text("scope"), text("id"), text("period"), int("closed"), int("to_close")]),
+        view(
+            "alerts",
+            1,
+            &[text("alert_id"), text("district"), text("state"), text("peak"), int("raised_ts")],
+        ),
         view(
             "cases",
             1,
@@ -344,12 +341,27 @@ mod tests {
             ],
         ),
         view("reference", 2, &[text("kind"), text("id"), Column::new("json", Type::Json, "", "")]),
+        view("case_rates", 1, &[text("id")]),
+        view(
+            "district_coverage",
+            3,
+            &[
+                text("district"),
+                text("shift"),
+                text("date"),
+                Column::new("length", Type::Float, "", ""),
+                Column::new("swept_length", Type::Float, "", ""),
+                int("planned_roads"),
+                int("missed_roads"),
+            ],
+        ),
     ];
 
     fn value(text: &str) -> Value {
-        match text.parse() {
-            Ok(n) => Value::Int(n),
-            Err(_) => Value::Text(text.into()),
+        match (text.parse(), text.parse()) {
+            (Ok(n), _) => Value::Int(n),
+            (_, Ok(x)) => Value::Float(x),
+            _ => Value::Text(text.into()),
         }
     }
 
@@ -358,7 +370,7 @@ mod tests {
         let store = Store::new(SPECS.to_vec(), Arc::new(Names::new()), 1_000_000, 1 << 20);
         for (tick, rows) in (0u64..).zip(frames) {
             let mut steps = Vec::new();
-            for view in 0..5 {
+            for view in 0..7 {
                 let mut changes = Changes::new(SPECS[usize::from(view)].columns.len());
                 for (_, row) in rows.iter().filter(|(of, _)| *of == view) {
                     changes.push(tick, Op::Upsert, &row.iter().map(|text| value(text)).collect::<Vec<_>>());
@@ -372,28 +384,42 @@ mod tests {
 
     const SCHEME: &str = r#"{"text":{"zh":"方案"},"indicators":[{"group":"g","weight":1,"indicators":[{"indicator":"closing","weight":1},{"indicator":"sorting","weight":2}]}]}"#;
     const CLOSING: &str = r#"{"inputs":["closed","to_close"],"numerator":"closed","denominator":"to_close"}"#;
-    const SORTING: &str = r#"{"inputs":["sorted"],"numerator":"sorted"}"#;
-    const MEASURE: &str = r#"{"unit":"d1","period":"2026-11","name":"sorted","value":1}"#;
+    const SORTING: &str = r#"{"inputs":["sorted","swept_length","alerts_raised"],"numerator":"sorted"}"#;
 
     fn two_ticks() -> Store {
         store(&[
             &[
                 (0, &["s", "d1", "2026-11", "district", "100/3", "s", "1000", "2000"]),
-                (1, &["s", "d1", "closing", "2026-11", "0", "1", "0"]),
-                (1, &["s", "d1", "sorting", "2026-11", "1", "1", "100/3"]),
-                (2, &["district", "d1", "2026-11", "0", "1"]),
+                (1, &["s", "d1", "closing", "2026-11", "0", "1", "0", r#"{"closed":0,"to_close":1}"#]),
+                (
+                    1,
+                    &[
+                        "s",
+                        "d1",
+                        "sorting",
+                        "2026-11",
+                        "1",
+                        "1",
+                        "100/3",
+                        r#"{"sorted":1,"swept_length":50250,"alerts_raised":1}"#,
+                    ],
+                ),
+                (2, &["a-1", "d1", "open", "severe", "1500"]),
+                (2, &["a-2", "d2", "open", "severe", "1500"]),
+                (6, &["d1", "day", "2026-11-03", "100.5", "50.25", "2", "1"]),
+                (6, &["d1", "day", "2026-10-31", "100.5", "50.25", "2", "1"]),
                 (3, &["case-1", "d1", "w", r#"{"1500":["to_close"],"2500":["closed"]}"#]),
                 (3, &["case-2", "d2", "w", r#"{"1500":["to_close","closed"]}"#]),
                 (3, &["case-3", "d1", "w", r#"{"900":["closed"]}"#]),
                 (4, &["score_scheme", "s", SCHEME]),
                 (4, &["indicator", "closing", CLOSING]),
                 (4, &["indicator", "sorting", SORTING]),
-                (4, &["measure", "m", MEASURE]),
             ],
             &[
                 (0, &["s", "d1", "2026-11", "district", "200/3", "s", "1000", "2000"]),
-                (1, &["s", "d1", "closing", "2026-11", "1", "1", "100/3"]),
-                (2, &["district", "d1", "2026-11", "1", "1"]),
+                (1, &["s", "d1", "closing", "2026-11", "1", "1", "100/3", r#"{"closed":1,"to_close":1}"#]),
+                (2, &["a-1", "d1", "withdrawn", "severe", "1500"]),
+                (6, &["d1", "day", "2026-11-03", "100.5", "75.25", "2", "0"]),
                 (3, &["case-1", "d1", "w", r#"{"1500":["to_close","closed"]}"#]),
             ],
         ])
@@ -420,6 +446,8 @@ mod tests {
         assert_eq!(closing["inputs"]["closed"], json!({ "value": 1, "cases": ["case-1"], "cases_total": 1 }));
         assert_eq!(closing["numerator_formula"], "closed");
         assert_eq!(sorting["inputs"]["sorted"], json!({ "value": 1 }));
+        let swept = &sorting["inputs"]["swept_length"];
+        assert_eq!((&swept["rows"], &swept["rows_total"]), (&json!(["shift/day/2026-11-03"]), &json!(1)));
         // At the tick before, the case was counted as closed in another period.
         let said = tree(&at(&store, 0), &key("d1")).unwrap();
         assert_eq!(said["indicators"][0]["indicators"][0]["inputs"]["closed"], json!({ "value": 0 }));
@@ -439,5 +467,15 @@ mod tests {
             json!([{ "case_id": "case-1", "before": ["to_close"], "after": ["closed", "to_close"] }])
         );
         assert_eq!((&parts[1]["change_exact"], &parts[1]["cases_total"]), (&json!("0"), &json!(0)));
+        assert_eq!(
+            parts[1]["rows"],
+            json!([
+                { "row": "alert/a-1", "before": { "alerts_raised": 1 }, "after": {} },
+                {
+                    "row": "shift/day/2026-11-03",
+                    "before": { "swept_length": 50_250 }, "after": { "swept_length": 75_250 },
+                },
+            ])
+        );
     }
 }

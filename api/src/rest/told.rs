@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{Names, Tick, Value, ViewSpec};
+use model::{Names, Period, Tick, Value, ViewSpec};
 use serde_json::Value as Json;
 
 use crate::problem::Problem;
@@ -73,22 +73,26 @@ pub(super) struct At<'a> {
     pub(super) tick: Tick,
     pub(super) scores: Table,
     pub(super) indicators: Table,
-    pub(super) rates: Table,
     pub(super) cases: Table,
     pub(super) reference: Table,
+    /// Where these views run.
+    pub(super) coverage: Option<Table>,
+    pub(super) alerts: Option<Table>,
 }
 
 impl<'a> At<'a> {
     pub(super) fn read(store: &'a Store, tick: Tick, old: Old<'_>) -> Result<Self, Problem> {
         let table = |view| Table::read(store, view, tick, old);
+        let maybe = |view| store.view(view).map(|_| table(view)).transpose();
         Ok(Self {
             names: store.names(),
             tick,
             scores: table("scores")?,
             indicators: table("indicators")?,
-            rates: table("case_rates")?,
             cases: table("cases")?,
             reference: table("reference")?,
+            coverage: maybe("district_coverage")?,
+            alerts: maybe("alerts")?,
         })
     }
 
@@ -117,13 +121,19 @@ impl<'a> At<'a> {
     }
 }
 
-/// Which cases belong to a score: column and id, and the span of the period.
+/// What one row of a stream's view is in: inputs by name.
+pub(super) type Inputs = BTreeMap<&'static str, i64>;
+
+/// Which rows belong to a score: column and id, and the span of the period.
 pub(super) struct Within<'a> {
     column: Option<&'static str>,
     id: &'a str,
     span: Option<(i64, i64)>,
     /// Windows that move have no span, but are not everything.
     listed: bool,
+    /// First day and first day after, for dates.
+    days: Option<(i32, i32)>,
+    city: bool,
 }
 
 impl<'a> Within<'a> {
@@ -134,7 +144,56 @@ impl<'a> Within<'a> {
             _ => None,
         };
         let span = at.scores.int(score, "from_ts").zip(at.scores.int(score, "until_ts"));
-        Self { column, id: &key[1], span, listed: span.is_some() || key[2] == "all" }
+        let days = Period::parse(&key[2]).and_then(|period| Some((period.start, period.end()?)));
+        let city = at.scores.text(score, "scope", at.names) == Some("city");
+        Self { column, id: &key[1], span, listed: span.is_some() || key[2] == "all", days, city }
+    }
+
+    /// What shifts and alerts are in, by what names them. Rows that their views no longer hold are not there.
+    pub(super) fn streams(&self, at: &At<'_>) -> BTreeMap<String, Inputs> {
+        let mut found = BTreeMap::new();
+        if !self.listed || !(self.city || self.column == Some("district")) {
+            return found;
+        }
+        for (table, row) in
+            at.coverage.iter().flat_map(|table| table.rows.iter().map(move |row| (table, row)))
+        {
+            let text = |column| table.text(row, column, at.names).unwrap_or("");
+            let day = Period::parse(text("date")).map_or(i32::MIN, |date| date.start);
+            let within = self.days.is_none_or(|(from, until)| (from..until).contains(&day));
+            if !within || text("district") != if self.city { "city" } else { self.id } {
+                continue;
+            }
+            let mm = |column| match table.value(row, column) {
+                Value::Float(metres) => (metres * 1000.0).round() as i64,
+                _ => 0,
+            };
+            let inputs = Inputs::from([
+                ("coverage_shifts", 1),
+                ("planned_length", mm("length")),
+                ("swept_length", mm("swept_length")),
+                ("planned_roads", table.int(row, "planned_roads").unwrap_or(0)),
+                ("missed_roads", table.int(row, "missed_roads").unwrap_or(0)),
+            ]);
+            found.insert(format!("shift/{}/{}", text("shift"), text("date")), inputs);
+        }
+        for (table, row) in at.alerts.iter().flat_map(|table| table.rows.iter().map(move |row| (table, row)))
+        {
+            let text = |column| table.text(row, column, at.names).unwrap_or("");
+            let raised = table.int(row, "raised_ts").unwrap_or(i64::MIN);
+            let within = self.span.is_none_or(|(from, until)| (from..until).contains(&raised));
+            if !within || text("state") == "withdrawn" || !(self.city || text("district") == self.id) {
+                continue;
+            }
+            let ended = matches!(text("state"), "cleared" | "closed");
+            let inputs = Inputs::from([
+                ("alerts_raised", 1),
+                ("alerts_severe", i64::from(text("peak") == "severe")),
+                ("alerts_ended", i64::from(ended)),
+            ]);
+            found.insert(format!("alert/{}", text("alert_id")), inputs);
+        }
+        found
     }
 
     /// The counts that a case is in.

@@ -1,25 +1,27 @@
 //! What each scheme says of each unit and period.
 //!
 //! **Meaning.** The inputs of an indicator are the counts of `case_rates` of the unit and period, `grids` (unit grids of
-//! a district, by reference records) and measures. A unit is scored in a period once a count or a measure of it is
-//! there. A score is provisional while the period is not over in the city's time, and while an input is missing.
+//! a district, by reference records), measures, and what other streams bring ([`super::brought`]), in whose place a measure
+//! of the same name counts. A unit is scored in a period once a count, a measure or a day of a stream is there. A score is provisional while the period is not over in the city's time, and while an input is missing.
 //!
 //! **Mechanism.** Counts come to the worker of their scope and stay there; records go to all workers. A changed count or
 //! measure judges its unit and period again by the schemes that score them, a changed scheme or indicator all units and
-//! periods of the schemes that it touches. The end of a period is an appointment.
+//! periods of the schemes that it touches. The end of a period is an appointment; so is midnight, when the days of the
+//! rolling windows change, while streams bring something.
 //!
-//! **State.** The counts and measures of each unit and period, and what was said of them.
+//! **State.** The counts, measures and sums of each unit and period, and what was said of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet};
-use model::period::midnight;
+use model::period::{day_of, midnight};
 use model::reference::score::MeasureRef;
-use model::{Kind, Names, Period, Sym, Tick, Typed};
-use scoring::{Exact, evaluate, grade};
+use model::{Kind, Names, Period, PeriodKind, Sym, Tick, Typed};
+use scoring::{Exact, Indicator, evaluate, grade};
 use serde_json::Value as Json;
 
+use super::brought::{Brought, DAILY, OF_COVERAGE, Part, STANDING, Sums};
 use super::rows::{IndicatorRow, Judged, scored};
 use super::schemes::{Schemes, Version};
 use crate::Settings;
@@ -37,6 +39,8 @@ pub enum In {
     Rates(Delta<RateRow>),
     /// An indicator, a scheme, a measure or a grid.
     Record(Delta<CurrentRow>),
+    /// What another stream says of one of this worker's scopes.
+    Brought(Brought),
 }
 
 /// Output.
@@ -54,9 +58,22 @@ struct Known {
     counts: Option<Arc<Counts>>,
     /// By name and id of the record: of one name the greater id counts.
     measures: BTreeMap<(Arc<str>, Arc<str>), i64>,
+    /// What other streams brought, by [`DAILY`].
+    sums: Sums,
 }
 
 impl Known {
+    fn is_empty(&self) -> bool {
+        self.counts.is_none() && self.measures.is_empty() && self.sums == Sums::default()
+    }
+
+    /// A sum of what streams brought to `scope`: coverage is known once there is some, alerts always.
+    fn daily(&self, scope: Scope, place: usize) -> Option<i64> {
+        let watched = matches!(scope, Scope::District(_) | Scope::City);
+        let known = if place < OF_COVERAGE { self.sums[0] != 0 } else { watched };
+        known.then(|| self.sums[place])
+    }
+
     fn measure(&self, name: &str) -> Option<i64> {
         let from = (Arc::from(name), Arc::from(""));
         self.measures.range(from..).take_while(|((is, _), _)| &**is == name).last().map(|(_, value)| *value)
@@ -81,6 +98,10 @@ pub struct Judge {
     known: HashMap<Scope, HashMap<Period, Known>>,
     /// Unit grids by district.
     grids: HashMap<Sym, i64>,
+    /// By [`STANDING`].
+    standing: HashMap<Scope, [i64; STANDING.len()]>,
+    /// The last day of the rolling windows, once a stream brought something.
+    today: Option<i32>,
     said: HashMap<(Sym, Scope, Period), Said>,
     ends: Parking<Period>,
     ending: HashSet<Period>,
@@ -97,6 +118,8 @@ impl Judge {
             schemes: Schemes::new(names),
             known: HashMap::default(),
             grids: HashMap::default(),
+            standing: HashMap::default(),
+            today: None,
             said: HashMap::default(),
             ends: Parking::default(),
             ending: HashSet::default(),
@@ -153,6 +176,58 @@ impl Judge {
         }
     }
 
+    /// What a stream says under `name`.
+    fn brought(&self, scope: Scope, known: &Known, name: &str) -> Option<i64> {
+        if let Some(place) = DAILY.iter().position(|input| *input == name) {
+            return known.daily(scope, place);
+        }
+        let place = STANDING.iter().position(|input| *input == name)?;
+        self.standing.get(&scope).map(|standing| standing[place])
+    }
+
+    /// Takes what a stream brings.
+    fn take(&mut self, Brought { unit, part }: Brought, today: i32, touched: &mut Touched) {
+        let (day, sums) = match part {
+            Part::Daily(day, sums) => (day, sums),
+            Part::Standing(now) => {
+                match now {
+                    Some(now) => self.standing.insert(unit, now),
+                    None => self.standing.remove(&unit),
+                };
+                touched.units.insert(unit);
+                return;
+            }
+        };
+        self.today.get_or_insert(today);
+        let days = self.settings.rolling_days;
+        let window = Period { kind: PeriodKind::Rolling, start: days };
+        let periods = self.known.entry(unit).or_default();
+        let fixed = PeriodKind::FIXED.iter().map(|kind| Period::of(*kind, day));
+        let rolling = Some(window).filter(|_| (today - days + 1..=today).contains(&day));
+        for period in fixed.chain(rolling) {
+            let known = periods.entry(period).or_default();
+            known.sums.iter_mut().zip(sums).for_each(|(sum, n)| *sum += n);
+            touched.cells.insert((unit, period));
+        }
+    }
+
+    /// Sums the rolling windows of what streams brought anew.
+    fn roll(&mut self, today: i32, touched: &mut Touched) {
+        let window = Period { kind: PeriodKind::Rolling, start: self.settings.rolling_days };
+        for (scope, periods) in &mut self.known {
+            let mut sums = Sums::default();
+            for day in today - window.start + 1..=today {
+                if let Some(known) = periods.get(&Period::of(PeriodKind::Day, day)) {
+                    sums.iter_mut().zip(known.sums).for_each(|(sum, n)| *sum += n);
+                }
+            }
+            if periods.get(&window).map_or(Sums::default(), |known| known.sums) != sums {
+                periods.entry(window).or_default().sums = sums;
+                touched.cells.insert((*scope, window));
+            }
+        }
+    }
+
     /// What `version` says of a unit in a period now.
     fn judge(&self, scheme: Sym, version: &Version, scope: Scope, period: Period, over: bool) -> Said {
         let Some(known) = self.known.get(&scope).and_then(|periods| periods.get(&period)) else {
@@ -161,7 +236,7 @@ impl Judge {
         let input = |name: &str| match counts::place(name) {
             Some(place) => Some(known.counts.as_ref().map_or(0, |counts| counts[place])),
             None if name == "grids" => self.grids(scope),
-            None => known.measure(name),
+            None => known.measure(name).or_else(|| self.brought(scope, known, name)),
         };
         let mut outcome =
             |id: Sym| self.schemes.indicator(id).map(|indicator| (indicator, indicator.evaluate(&input)));
@@ -170,7 +245,12 @@ impl Judge {
         let provisional = !over || !complete;
         let row = |leaf: scoring::Leaf| {
             let provisional = !over || leaf.outcome == scoring::Outcome::Missing;
-            IndicatorRow { scheme, unit: scope, period, leaf, provisional }
+            let record = self.schemes.indicator(leaf.indicator).map(Indicator::record);
+            let inputs = record.into_iter().flat_map(|record| &record.inputs);
+            let inputs: serde_json::Map<String, Json> =
+                inputs.map(|name| (name.to_string(), input(name).into())).collect();
+            let inputs = Json::Object(inputs).to_string().into();
+            IndicatorRow { scheme, unit: scope, period, leaf, inputs, provisional }
         };
         let wait = version.scheme.publish_after_ms;
         let publish = period
@@ -255,8 +335,14 @@ impl Ticked for Judge {
 
     fn tick(&mut self, tick: Tick, input: &mut Vec<In>, out: &mut Vec<Out>) {
         let mut touched = Touched::default();
+        let today = day_of(i64::try_from(tick).unwrap_or(i64::MAX), self.offset_ms);
+        if self.today.is_some_and(|day| day != today) {
+            self.today = Some(today);
+            self.roll(today, &mut touched);
+        }
         for row in input.drain(..) {
             match row {
+                In::Brought(brought) => self.take(brought, today, &mut touched),
                 In::Record(delta) => self.record(&delta, &mut touched),
                 In::Rates(delta) => {
                     let Some((scope, period)) = delta.key() else { continue };
@@ -285,9 +371,7 @@ impl Ticked for Judge {
         }
         for (scope, period) in &touched.cells {
             if let Some(periods) = self.known.get_mut(scope)
-                && periods
-                    .get(period)
-                    .is_some_and(|known| known.counts.is_none() && known.measures.is_empty())
+                && periods.get(period).is_some_and(Known::is_empty)
             {
                 periods.remove(period);
             }
@@ -299,6 +383,7 @@ impl Ticked for Judge {
     }
 
     fn due(&self) -> Option<Tick> {
-        self.ends.due()
+        let next = self.today.map(|today| self.settings.tick.ceil(midnight(today + 1, self.offset_ms)));
+        self.ends.due().into_iter().chain(next).min()
     }
 }

@@ -33,6 +33,8 @@ pub struct IndicatorRow {
     pub period: Period,
     /// What it says and contributes.
     pub leaf: Leaf,
+    /// Its inputs by name as JSON, null where one is not known.
+    pub inputs: Arc<str>,
     /// The period is not over, or the indicator is missing.
     pub provisional: bool,
 }
@@ -75,6 +77,7 @@ impl ViewRow for IndicatorRow {
         out.push(Value::Text(exact::text(&leaf.contribution).into()));
         out.push(Value::Literal(state));
         out.push(Value::Bool(self.provisional));
+        out.push(Value::Text(Arc::clone(&self.inputs)));
     }
 }
 

@@ -45,6 +45,7 @@ pub const VIEW: View = View {
             ),
             Column::new("state", Type::Text, "状态", "counted, not_applicable (0/0) or missing."),
             Column::new("provisional", Type::Bool, "暂定", "The period is not over, or an input is missing."),
+            Column::new("inputs", Type::Json, "输入", "Each input by name, null where it is not known."),
         ],
         bounded_by: "scores times the indicators of their schemes",
     },

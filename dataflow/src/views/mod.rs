@@ -49,6 +49,7 @@ use crate::Settings;
 use crate::operators::delta::Delta;
 use crate::operators::publish::{Outbox, ViewRow, publish};
 use crate::operators::ticked::{Inbox, Tagged};
+use crate::scores::brought;
 use crate::selection::Heads;
 use crate::{fleet, journeys, life, reach, series};
 use reference::CurrentRow;
@@ -239,8 +240,6 @@ impl<'scope> Context<'scope> {
         let vehicles = vehicles::with_road(only(&vehicles, heads.roads), on_road);
         let cases = cases::operate(inputs.cases, calendar, &settings, names);
         let case_rates = case_rates::operate(only(&cases.cases, heads.rates), &settings);
-        let known = only(&current, heads.rates);
-        let scores = scores::operate(case_rates.clone(), known, &settings, names, worker);
         let journeys = journeys::operate(
             only(&track, heads.journeys),
             only(&current, heads.journeys),
@@ -250,6 +249,15 @@ impl<'scope> Context<'scope> {
             names,
         );
         let reach = reach::operate(only(&of(reach::KINDS), heads.reach), &settings, names);
+        let brought = brought::operate(
+            only(&district_coverage, heads.rates),
+            only(&alerts, heads.rates),
+            only(&reach.radius, heads.rates),
+            &settings,
+            names,
+        );
+        let known = only(&current, heads.rates);
+        let scores = scores::operate(case_rates.clone(), known, brought, &settings, names, worker);
         let replaced = scope.concatenate([replaced_readings, replaced_fixes, cases.replaced]);
         Context {
             settings,

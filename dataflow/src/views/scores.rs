@@ -23,6 +23,7 @@ use crate::Settings;
 use crate::operators::delta::Delta;
 use crate::operators::ticked::{Tagged, ticked};
 use crate::operators::{route, spread};
+use crate::scores::brought::Brought;
 use crate::scores::judge::{self, Judge};
 use crate::scores::rows::{IndicatorRow, ScoreRow, VersionRow};
 use crate::scores::standing::{self, Standings};
@@ -105,6 +106,7 @@ pub(super) struct Said<'s> {
 pub(super) fn operate<'s>(
     rates: Tagged<'s, Delta<RateRow>>,
     current: Tagged<'s, Delta<CurrentRow>>,
+    brought: Tagged<'s, Brought>,
     settings: &Arc<Settings>,
     names: &Arc<Names>,
     worker: usize,
@@ -115,7 +117,9 @@ pub(super) fn operate<'s>(
     let records = current.filter(|(_, delta)| KINDS.contains(&reference::kind_of(delta))).broadcast();
     let records = records.map(|(tick, delta)| (tick, judge::In::Record(delta)));
     let rates = rates.map(|(tick, delta)| (tick, judge::In::Rates(delta)));
-    let judged = ticked(rates.concat(records), "indicators", Judge::new(settings, names, mine));
+    let brought = brought.map(|(tick, brought)| (tick, judge::In::Brought(brought)));
+    let judged =
+        ticked(rates.concat(records).concat(brought), "indicators", Judge::new(settings, names, mine));
     let indicators = judged.clone().flat_map(|(tick, out)| match out {
         judge::Out::Indicator(delta) => Some((tick, *delta)),
         judge::Out::Score(_) => None,
@@ -148,7 +152,7 @@ pub(crate) mod oracle {
     use std::sync::Arc;
 
     use model::reference::score::{Node, NotApplicable, Parts, SchemeRef, Scored, Scoring};
-    use model::{Kind, Names, Sym, Tick, Typed};
+    use model::{Kind, Names, Row, Sym, Tick, Typed};
     use serde_json::{Value as Json, json};
 
     use crate::testing::History;
@@ -333,6 +337,58 @@ pub(crate) mod oracle {
         mean
     }
 
+    /// By scope, unit and period: what streams bring by name.
+    type Sums = BTreeMap<(&'static str, String, String), BTreeMap<&'static str, i64>>;
+
+    /// What coverage and alerts bring, from the rows that their views should have.
+    fn daily(history: &History, at: Tick) -> Sums {
+        let mut sums = Sums::new();
+        let mut add = |unit: &str, ts: i64, of: &[(&'static str, i64)]| {
+            let scope = if unit == "city" { "city" } else { "district" };
+            for (_, period) in case_rates::oracle::periods(history, ts, at) {
+                let sums = sums.entry((scope, unit.to_owned(), period)).or_default();
+                of.iter().for_each(|(name, n)| *sums.entry(name).or_default() += n);
+            }
+        };
+        let some = |is: fn(&Row) -> bool| history.until(at).any(|(_, row)| is(row));
+        if some(|row| matches!(row, Row::Reference(record) if record.kind == Kind::Road)) {
+            for row in (crate::views::district_coverage::VIEW.oracle)(history, at) {
+                let mm = |column: &str| (row[column].as_f64().unwrap() * 1000.0).round() as i64;
+                let n = |column: &str| row[column].as_i64().unwrap();
+                let of = [
+                    ("coverage_shifts", 1),
+                    ("planned_length", mm("length")),
+                    ("swept_length", mm("swept_length")),
+                    ("planned_roads", n("planned_roads")),
+                    ("missed_roads", n("missed_roads")),
+                ];
+                // Noon of the date, eight hours ahead.
+                let date = model::Period::parse(row["date"].as_str().unwrap()).unwrap();
+                let noon = i64::from(date.start) * 86_400_000 + 4 * 3_600_000;
+                if row["district"] != "unknown" {
+                    add(row["district"].as_str().unwrap(), noon, &of);
+                }
+            }
+        }
+        if some(|row| matches!(row, Row::Reading(_))) {
+            for row in (crate::views::alerts::VIEW.oracle)(history, at) {
+                let state = row["state"].as_str().unwrap();
+                if state == "withdrawn" {
+                    continue;
+                }
+                let of = [
+                    ("alerts_raised", 1),
+                    ("alerts_severe", i64::from(row["peak"] == "severe")),
+                    ("alerts_ended", i64::from(["cleared", "closed"].contains(&state))),
+                ];
+                for unit in [Some("city"), row["district"].as_str()].into_iter().flatten() {
+                    add(unit, row["raised_ts"].as_i64().unwrap(), &of);
+                }
+            }
+        }
+        sums
+    }
+
     /// Every score at `at`, before it is ranked.
     pub(crate) fn judged(history: &History, at: Tick) -> Vec<Verdict> {
         let of = |kind| reference::oracle::typed(history, at, kind);
@@ -356,6 +412,8 @@ pub(crate) mod oracle {
         let mut measures: BTreeMap<(&str, String, String, String), (String, i64)> = BTreeMap::new();
         let mut cells: BTreeSet<(&str, String, String)> =
             groups.keys().filter(|(_, id, _)| id != "unknown").cloned().collect();
+        let daily = daily(history, at);
+        cells.extend(daily.keys().cloned());
         for (id, typed) in of(Kind::Measure) {
             let Typed::Measure(measure) = typed else { panic!("no measure") };
             let unit = history.name(measure.unit).to_owned();
@@ -403,9 +461,18 @@ pub(crate) mod oracle {
                         ("grids", "district") => Some(grids.get(unit).copied().unwrap_or(0)),
                         ("grids", "city") => Some(grids.values().sum()),
                         ("grids", _) => None,
-                        _ => measures
-                            .get(&(*scope, unit.clone(), period.clone(), what.to_owned()))
-                            .map(|(_, value)| *value),
+                        _ => {
+                            let measured =
+                                measures.get(&(*scope, unit.clone(), period.clone(), what.to_owned()));
+                            let sum = |name: &str| daily.get(&key).and_then(|sums| sums.get(name)).copied();
+                            let streamed = match what.split_once('_') {
+                                Some(("alerts", _)) if ["city", "district"].contains(scope) => {
+                                    Some(sum(what).unwrap_or(0))
+                                }
+                                _ => sum(what),
+                            };
+                            measured.map(|(_, value)| *value).or(streamed)
+                        }
                     }
                 };
                 let value = |id: Sym| -> (Value, Option<Q>) {
@@ -431,6 +498,12 @@ pub(crate) mod oracle {
                 let over = end.is_some_and(|end| end <= at as i64);
                 let grade = total
                     .and_then(|total| version.grades.iter().find(|grade| !total.less(Q::nano(grade.from))));
+                let inputs = |id: Sym| -> serde_json::Map<String, Json> {
+                    let Some(Typed::Indicator(indicator)) = indicators.get(&id) else {
+                        return Default::default();
+                    };
+                    indicator.inputs.iter().map(|name| (name.to_string(), json!(input(name)))).collect()
+                };
                 let leaf = |leaf: &Leaf| {
                     let contribution = leaf.3.map_or(Q(0, 1), |points| points.mul(leaf.2));
                     json!({
@@ -441,7 +514,7 @@ pub(crate) mod oracle {
                         "numerator": leaf.4.map(|(n, _)| n), "denominator": leaf.4.map(|(_, d)| d),
                         "contribution": contribution.float(), "contribution_exact": contribution.text(),
                         "state": match leaf.4 { None => "missing", Some((_, 0)) => "not_applicable", _ => "counted" },
-                        "provisional": !over || leaf.4.is_none(),
+                        "provisional": !over || leaf.4.is_none(), "inputs": inputs(leaf.0),
                     })
                 };
                 said.push(Verdict {
