@@ -8,6 +8,7 @@
 //! knows timely and differential; it does no I/O and knows neither Kafka, ClickHouse, HTTP nor tokio.
 
 pub mod calendar;
+pub mod casework;
 pub mod engine;
 pub mod fleet;
 pub mod greening;
@@ -16,6 +17,7 @@ pub mod life;
 pub mod nearest;
 pub mod operators;
 pub mod reach;
+pub mod scores;
 pub mod selection;
 pub mod series;
 pub mod settings;

@@ -55,6 +55,8 @@ pub(crate) struct Heads {
     pub fixes: bool,
     /// Cases.
     pub cases: bool,
+    /// Counts of cases, and scores; need cases. Scores also take what sensors, coverage and parks say.
+    pub rates: bool,
     /// Roads of vehicles, and their coverage; need tracks.
     pub roads: bool,
     /// Trips, stops, fences, doubts about devices; need tracks.
@@ -66,14 +68,23 @@ pub(crate) struct Heads {
 const READINGS: Heads = Heads { readings: true, ..NONE };
 const FIXES: Heads = Heads { fixes: true, ..NONE };
 const CASES: Heads = Heads { cases: true, ..NONE };
+const RATES: Heads = Heads { cases: true, rates: true, ..NONE };
+const SCORES: Heads = Heads { readings: true, fixes: true, roads: true, reach: true, ..RATES };
 const STREAMS: Heads = Heads { readings: true, fixes: true, cases: true, ..NONE };
 const ROADS: Heads = Heads { fixes: true, roads: true, ..NONE };
 const JOURNEYS: Heads = Heads { fixes: true, journeys: true, ..NONE };
 const REACH: Heads = Heads { reach: true, ..NONE };
-const NONE: Heads =
-    Heads { readings: false, fixes: false, cases: false, roads: false, journeys: false, reach: false };
+const NONE: Heads = Heads {
+    readings: false,
+    fixes: false,
+    cases: false,
+    rates: false,
+    roads: false,
+    journeys: false,
+    reach: false,
+};
 const ALL: Heads =
-    Heads { readings: true, fixes: true, cases: true, roads: true, journeys: true, reach: true };
+    Heads { readings: true, fixes: true, cases: true, rates: true, roads: true, journeys: true, reach: true };
 
 impl Heads {
     /// What `views` need.
@@ -82,6 +93,7 @@ impl Heads {
             readings: all.readings | of.readings,
             fixes: all.fixes | of.fixes,
             cases: all.cases | of.cases,
+            rates: all.rates | of.rates,
             roads: all.roads | of.roads,
             journeys: all.journeys | of.journeys,
             reach: all.reach | of.reach,
@@ -96,7 +108,9 @@ fn needs(view: &str) -> Heads {
         "tracks" | "rejects" | "swept_lengths" => FIXES,
         "vehicles" | "road_coverage" | "district_coverage" => ROADS,
         "trips" | "stops" | "fence_events" | "gps_quality" => JOURNEYS,
-        "cases" | "case_rates" => CASES,
+        "cases" | "case_quality" => CASES,
+        "case_rates" => RATES,
+        "indicators" | "scores" | "score_versions" => SCORES,
         "stream_health" | "workload_scores" => STREAMS,
         "parks" | "residence_access" | "park_radius" => REACH,
         "late_ledger" | "reference" | "green_metrics" | "trees" | "care_assessments" => NONE,
@@ -106,7 +120,7 @@ fn needs(view: &str) -> Heads {
 
 #[cfg(test)]
 mod tests {
-    use super::{CASES, FIXES, Heads, NONE, ROADS, selected, specs_of};
+    use super::{ALL, FIXES, Heads, NONE, RATES, ROADS, selected, specs_of};
     use crate::Settings;
     use crate::views::VIEWS;
 
@@ -137,7 +151,8 @@ mod tests {
     #[test]
     fn heads_run_for_those_who_need_them() {
         let heads = |names: &[&str]| Heads::of(&selected(&with(names)).unwrap());
-        assert_eq!(heads(&["case_rates"]), CASES);
+        assert_eq!(heads(&["case_rates"]), RATES);
+        assert_eq!(heads(&["scores"]), Heads { journeys: false, ..ALL });
         assert_eq!(heads(&["alerts", "swept_lengths"]), Heads { readings: true, ..FIXES });
         assert_eq!(heads(&["vehicles", "trips"]), Heads { journeys: true, ..ROADS });
         assert_eq!(heads(&["reference"]), NONE);

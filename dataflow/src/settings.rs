@@ -2,7 +2,7 @@
 //!
 //! They are settings of a run, not rules of the city: rules are reference records.
 
-use model::TickLength;
+use model::{PeriodKind, TickLength};
 
 /// Settings of the dataflow. The meaning of `None` in a retention is "keep for ever", which suits a finite replay.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,8 +60,57 @@ pub struct Settings {
     pub walk_m_per_min: f64,
     /// The `green_edition` whose level `green_metrics` shows beside all others.
     pub green_edition: String,
+    /// The `radius_scheme` by which parks are inputs of scores.
+    pub radius_scheme: String,
     /// Extensions of a case beyond this number are not granted.
     pub max_extensions: u32,
+    /// A suspension of a case ends by itself after this long (运城: a year).
+    pub max_suspension_ms: i64,
+    /// Whether a failed check starts the clock of a case again; else the deadline stays (cities differ).
+    pub rework_restarts_clock: bool,
+    /// Limits of the steps of a case around its handling.
+    pub step_limits: StepLimits,
+    /// A rating of at least this is 满意.
+    pub satisfied_from: u8,
+    /// Cases of one class that lie at most this far apart, m (at most 100) …
+    pub duplicate_within_m: f64,
+    /// … and were reported at most this long after each other are suspected to be one (运城: 50 m, 24 h).
+    pub duplicate_within_ms: i64,
+    /// Days of the rolling window of the case statistics, the day of T included.
+    pub rolling_days: i32,
+    /// Kinds of periods for which each unit grid and each case class has statistics; the coarser scopes have all.
+    pub fine_periods: Vec<PeriodKind>,
+}
+
+/// Limits of the steps of a case, ms of wall-clock time. Source: defaults as published by 运城 (受理, 派遣 15 min; 核实,
+/// 核查 30 min); 立案 and 结案 follow 核实 and 核查.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct StepLimits {
+    /// 受理: from the report to the first answer.
+    pub accept_ms: i64,
+    /// 核实: from the report.
+    pub confirm_ms: i64,
+    /// 立案: from the report, or from 核实 where that came first.
+    pub file_ms: i64,
+    /// 派遣: from filing.
+    pub dispatch_ms: i64,
+    /// 核查: from handling.
+    pub check_ms: i64,
+    /// 结案: from 核查.
+    pub close_ms: i64,
+}
+
+impl Default for StepLimits {
+    fn default() -> Self {
+        Self {
+            accept_ms: 15 * MINUTE,
+            confirm_ms: 30 * MINUTE,
+            file_ms: 30 * MINUTE,
+            dispatch_ms: 15 * MINUTE,
+            check_ms: 30 * MINUTE,
+            close_ms: 30 * MINUTE,
+        }
+    }
 }
 
 const MINUTE: i64 = 60_000;
@@ -96,7 +145,16 @@ impl Default for Settings {
             walk_shown_m: green::city::Walking::default().shown_m,
             walk_m_per_min: 80.0,
             green_edition: "garden-city-2022".into(),
+            radius_scheme: "garden-city-2022".into(),
             max_extensions: 2,
+            max_suspension_ms: 365 * DAY,
+            rework_restarts_clock: true,
+            step_limits: StepLimits::default(),
+            satisfied_from: 4,
+            duplicate_within_m: 50.0,
+            duplicate_within_ms: DAY,
+            rolling_days: 30,
+            fine_periods: vec![PeriodKind::Month, PeriodKind::Quarter, PeriodKind::Year, PeriodKind::All],
         }
     }
 }

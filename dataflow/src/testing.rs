@@ -4,10 +4,12 @@
 //! with the operators they judge.
 
 mod alerts;
+mod cases;
 mod fleet;
 mod greens;
 mod journeys;
 pub(crate) mod parks;
+mod scores;
 mod workload;
 
 use std::cell::RefCell;

@@ -6,6 +6,7 @@
 pub mod error;
 pub mod feed;
 pub mod names;
+pub mod period;
 pub mod reference;
 pub mod rows;
 pub mod tick;
@@ -14,6 +15,7 @@ pub mod view;
 pub use error::{Error, Fault, Result, Retry};
 pub use feed::{Change, Changes, Feed, Frame, Op, PastChange, Step};
 pub use names::{Names, Sym};
+pub use period::{Period, PeriodKind};
 pub use reference::{Kind, RefBody, RefRecord, Typed};
 pub use rows::{
     Action, ActionKind, Bound, CaseEvent, CaseEventKind, Fix, LogPos, Quality, Reading, Refused, Row,

@@ -13,6 +13,7 @@ pub mod park;
 pub mod radius_scheme;
 pub mod road;
 pub mod rule;
+pub mod score;
 pub mod shape;
 pub mod shift;
 
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use maintenance::MaintenanceRef;
 pub use rule::{FormulaRef, Level, Limit, RuleRef, Selector, Severity, Signal};
+pub use score::{IndicatorRef, MeasureRef, SchemeRef};
 
 use crate::names::Sym;
 use crate::rows::LogPos;
@@ -101,6 +103,8 @@ kinds! {
     Indicator = "indicator",
     /// A score scheme.
     ScoreScheme = "score_scheme",
+    /// A number that no stream brings.
+    Measure = "measure",
 }
 
 /// One reference record as it came.
@@ -140,6 +144,12 @@ pub enum Typed {
     Maintenance(MaintenanceRef),
     /// `calendar`.
     Calendar(CalendarRef),
+    /// `indicator`.
+    Indicator(Box<IndicatorRef>),
+    /// `score_scheme`.
+    ScoreScheme(Box<SchemeRef>),
+    /// `measure`.
+    Measure(Box<MeasureRef>),
     /// `road`.
     Road(Arc<road::RoadRef>),
     /// `shift`.

@@ -108,16 +108,17 @@ def check_buses(out, expected):
 
 def check_requests(out, expected):
     counts = ("reported", "open", "overdue", "closed", "closed_overdue")
+    rates = [row for row in view(out, "case_rates") if row["period"] == "all" and row["scope"] in ("city", "district")]
     compare(
         "case_rates: counts per neighbourhood and city",
         expected["rates"],
-        unique(view(out, "case_rates"), "scope", "id"),
+        unique(rates, "scope", "id"),
         lambda want, got: {count: want[count] == got.get(count) for count in counts},
     )
     for count in counts:
-        rows = view(out, "case_rates")
-        found = sum(row[count] for row in rows if row["scope"] == "district")
+        found = sum(row[count] for row in rates if row["scope"] == "district")
         report(f"case_rates: {count}, all neighbourhoods", expected["rates"]["city/city"][count], found)
+    check_periods(out, expected)
     compare(
         "cases: stage, times, deadline and overdue",
         expected["cases"],
@@ -134,6 +135,40 @@ def check_requests(out, expected):
     report("cases: overdue as the city itself says", len(said), len(found), differences)
     report("rejects", 0, len(view(out, "rejects")))
     health(out, "cases", "duplicates", 0)
+
+
+def check_periods(out, expected):
+    """Days, months and shares of each neighbourhood."""
+    districts = [row for row in view(out, "case_rates") if row["scope"] == "district"]
+    days = {}
+    for row in sorted((row for row in districts if row["kind"] == "day"), key=lambda row: row["period"]):
+        place = days.setdefault(row["id"], {})
+        before = next(reversed(place.values()), 0)
+        place[row["period"]] = before + row["reported"] - row["ended"]
+    flat = lambda tables: {f"{place}/{when}": {"n": n} for place, table in tables.items() for when, n in table.items()}
+    compare(
+        "case_rates: backlog per neighbourhood and day",
+        flat(expected["backlog"]),
+        flat(days),
+        lambda want, got: {"n": want["n"] == got["n"]},
+    )
+    counts = ("closed_in_1d", "closed_in_3d", "closed_in_7d", "closed_in_30d")
+    compare(
+        "case_rates: closed within 1, 3, 7 and 30 days",
+        {place: {"n": numbers} for place, numbers in expected["closed_within"].items()},
+        {row["id"]: {"n": [row[count] for count in counts]} for row in districts if row["kind"] == "all"},
+        lambda want, got: {"n": want["n"] == got["n"]},
+    )
+    months = {}
+    for row in (row for row in districts if row["kind"] == "month"):
+        if row["handled_overdue"] + row["overdue"]:
+            months.setdefault(row["id"], {})[row["period"]] = row["handled_overdue"] + row["overdue"]
+    compare(
+        "case_rates: overdue per neighbourhood and month",
+        flat(expected["late"]),
+        flat(months),
+        lambda want, got: {"n": want["n"] == got["n"]},
+    )
 
 
 def check_series(out, expected):

@@ -152,7 +152,49 @@ def requests(data):
             counts["closed"] += closed is not None
             counts["overdue"] += overdue and closed is None
             counts["closed_overdue"] += overdue and closed is not None
-    return {"kind": "requests", "tick": tick, "odd": odd, "rates": rates, "cases": expected}
+    return {
+        "kind": "requests", "tick": tick, "odd": odd, "rates": rates, "cases": expected,
+        "backlog": backlog(cases), "closed_within": closed_within(cases), "late": late(cases, tick),
+    }
+
+
+# The engine's city is eight hours ahead of UTC unless it is told otherwise, so its days and months are these.
+CITY = datetime.timezone(datetime.timedelta(hours=8))
+
+
+def city_date(ts):
+    return (EPOCH + datetime.timedelta(milliseconds=ts)).astimezone(CITY).date()
+
+
+def backlog(cases):
+    """By place: for each day on which something was opened or closed, how many cases were open at its end."""
+    days = defaultdict(set)
+    for place, opened, _, closed, _ in cases.values():
+        days[place] |= {city_date(ts) for ts in (opened, closed) if ts is not None}
+    open_at_end = {place: dict.fromkeys(sorted(dates), 0) for place, dates in days.items()}
+    for place, opened, _, closed, _ in cases.values():
+        first, last = city_date(opened), None if closed is None else city_date(closed)
+        for day in open_at_end[place]:
+            open_at_end[place][day] += first <= day and (last is None or last > day)
+    return {place: {str(day): n for day, n in dates.items()} for place, dates in open_at_end.items()}
+
+
+def closed_within(cases):
+    """By place: how many cases were closed within 1, 3, 7 and 30 times 24 hours of their report."""
+    within = defaultdict(lambda: [0, 0, 0, 0])
+    for place, opened, _, closed, _ in cases.values():
+        for i, days in enumerate((1, 3, 7, 30)):
+            within[place][i] += closed is not None and closed - opened <= days * 86_400_000
+    return within
+
+
+def late(cases, tick):
+    """By place and month: cases closed after their deadline, when closed, and open ones past it, at the deadline."""
+    months = defaultdict(Counter)
+    for place, _, deadline, closed, _ in cases.values():
+        if deadline is not None and (tick if closed is None else closed) > deadline:
+            months[place][str(city_date(deadline if closed is None else closed))[:7]] += 1
+    return months
 
 
 # --- Sensor series ------------------------------------------------------------------------------------------------

@@ -119,6 +119,9 @@ class Scripts(unittest.TestCase):
             },
         )
         self.assertEqual(expected["odd"]["closed before open"], 1)
+        self.assertEqual(expected["late"], {"Back Bay": {"2015-03": 2}})
+        # Case 1 ends in the last second of its day in the city, case 3 begins with the day.
+        self.assertEqual(expected["backlog"]["Back Bay"], {"2015-03-08": 0, "2015-03-11": 1})
         said = [expected["cases"][case]["said_overdue"] for case in "1234567"]
         self.assertEqual(said, [False, True, True, False, None, False, None])
 
@@ -174,7 +177,19 @@ class Scripts(unittest.TestCase):
         rates = []
         for key, counts in expected["rates"].items():
             scope, _, place = key.partition("/")
-            rates.append({"scope": scope, "id": place, "period": "all", **counts})
+            within = expected["closed_within"].get(place, [0, 0, 0, 0])
+            within = dict(zip(("closed_in_1d", "closed_in_3d", "closed_in_7d", "closed_in_30d"), within))
+            rates.append({"scope": scope, "id": place, "period": "all", "kind": "all", **counts, **within})
+        for place, days in expected["backlog"].items():
+            before = 0
+            for day, n in days.items():
+                flow = {"reported": max(n - before, 0), "ended": max(before - n, 0)}
+                rates.append({"scope": "district", "id": place, "period": day, "kind": "day", **flow})
+                before = n
+        for place, months in expected["late"].items():
+            for month, n in months.items():
+                late = {"handled_overdue": n, "overdue": 0}
+                rates.append({"scope": "district", "id": place, "period": month, "kind": "month", **late})
         cases = [
             {"case_id": case, **{**row, "district": None if row["district"] == "unknown" else row["district"]}}
             for case, row in expected["cases"].items()

@@ -4,11 +4,15 @@
 //! log, [`health`] says how we are, [`screens`] hands out the pages, [`what_if`] computes what would be. The routes are
 //! declared once, here, and their description is generated from the same declaration. Nothing is kept between requests.
 
+mod explain;
+mod export;
 mod health;
 mod history;
 mod records;
 mod screens;
 mod shadow;
+mod sheet;
+mod told;
 mod track;
 mod views;
 mod what_if;
@@ -44,6 +48,8 @@ pub(crate) fn router(shared: Arc<Shared>) -> Router {
         .routes(routes!(views::read_view))
         .routes(routes!(track::read_track))
         .routes(routes!(views::export_csv))
+        .routes(routes!(explain::explain_score))
+        .routes(routes!(sheet::export_sheet))
         .routes(routes!(history::read_history))
         .routes(routes!(records::append))
         .routes(routes!(records::act))

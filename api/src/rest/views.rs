@@ -16,6 +16,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use model::{Names, Tick, Value, ViewId, ViewSpec};
 
+use super::export::Table;
 use super::{App, Path, aside, json};
 use crate::problem::Problem;
 use crate::query::{Filter, Parameters, column_of, unknown_view, write_rows};
@@ -181,7 +182,12 @@ impl Question {
 }
 
 /// The rows at a tick that the store has forgotten, from the warehouse.
-fn remembered(shared: &Shared, spec: &ViewSpec, tick: Tick, gone: Gone) -> Result<Snapshot, Problem> {
+pub(super) fn remembered(
+    shared: &Shared,
+    spec: &ViewSpec,
+    tick: Tick,
+    gone: Gone,
+) -> Result<Snapshot, Problem> {
     let Some(warehouse) = &shared.warehouse else { return Err(Problem::gone(tick, gone.oldest)) };
     let (oldest, upper) = warehouse.span();
     if tick < oldest || tick >= upper {
@@ -238,10 +244,10 @@ pub(super) async fn read_view(
     .await
 }
 
-/// Rows of a view as CSV with a byte order mark, which spreadsheets need to see UTF-8.
+/// Rows of a view as a file: CSV with a byte order mark, which spreadsheets need to see UTF-8, a workbook, or Parquet.
 #[utoipa::path(get, path = "/export/{file}", tag = "views",
     params(
-        ("file" = String, Path, description = "The name of a view with .csv behind it"),
+        ("file" = String, Path, description = "The name of a view with .csv, .xlsx or .parquet behind it"),
         ("lang" = Option<String>, Query, description = "zh: Chinese headers; en: names of columns, the default"),
         ("where" = Option<Vec<String>>, Query, description = "column:value; repeated = and"),
         ("order" = Option<String>, Query, description = "column, or -column for descending"),
@@ -249,7 +255,7 @@ pub(super) async fn read_view(
         ("as_of" = Option<u64>, Query, description = "The rows as they were at this tick (Unix ms)"),
     ),
     responses(
-        (status = 200, description = "CSV", body = String, content_type = "text/csv"),
+        (status = 200, description = "The file", body = String, content_type = "text/csv"),
         (status = 400, description = "A parameter is wrong", body = Problem, content_type = "application/problem+json"),
         (status = 401, description = "No token", body = Problem, content_type = "application/problem+json"),
         (status = 404, description = "No such view or format", body = Problem, content_type = "application/problem+json"),
@@ -264,9 +270,17 @@ pub(super) async fn export_csv(
     guard::check(&shared, &headers, Scope::Read)?;
     aside(move || {
         parameters.only(&["lang", "where", "order", "columns", "as_of"])?;
-        let name = file.strip_suffix(".csv").ok_or_else(|| {
-            Problem::not_found(format!("`{file}` cannot be had; a view's name with .csv behind it can"))
-        })?;
+        let unknown = || {
+            let detail = "cannot be had; a view's name with .csv, .xlsx or .parquet behind it can";
+            Problem::not_found(format!("`{file}` {detail}"))
+        };
+        let (name, format) = file.rsplit_once('.').ok_or_else(unknown)?;
+        let kind = match format {
+            "csv" => "text/csv; charset=utf-8",
+            "xlsx" => "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
+            "parquet" => "application/vnd.apache.parquet",
+            _ => return Err(unknown()),
+        };
         let chinese = match parameters.get("lang") {
             None | Some("en") => false,
             Some("zh") => true,
@@ -274,13 +288,22 @@ pub(super) async fn export_csv(
         };
         let question = Question::read(&shared, name, &parameters)?;
         let (tick, rows) = question.answer(&shared)?;
-        let csv = write_csv(&question, &rows, chinese, shared.store.names());
+        let names = shared.store.names();
+        let all = 0..question.spec.columns.len();
+        let places = question.columns.clone().unwrap_or_else(|| all.collect());
+        let columns = places.into_iter().map(|at| (at, question.spec.columns[at])).collect();
+        let table = Table { columns, rows: &rows, chinese, names };
+        let body = match format {
+            "xlsx" => table.xlsx(if chinese { question.spec.zh } else { name })?,
+            "parquet" => table.parquet()?,
+            _ => write_csv(&question, &rows, chinese, names).into_bytes(),
+        };
         let head = [
-            (header::CONTENT_TYPE, "text/csv; charset=utf-8".to_owned()),
-            (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}-{tick}.csv\"")),
+            (header::CONTENT_TYPE, kind.to_owned()),
+            (header::CONTENT_DISPOSITION, format!("attachment; filename=\"{name}-{tick}.{format}\"")),
             (header::CACHE_CONTROL, "no-store".to_owned()),
         ];
-        Ok((head, csv).into_response())
+        Ok((head, body).into_response())
     })
     .await
 }
@@ -312,7 +335,7 @@ fn write_csv(question: &Question, rows: &[Arc<Row>], chinese: bool, names: &Name
     csv
 }
 
-fn write_cell(text: &str, place: usize, csv: &mut String) {
+pub(super) fn write_cell(text: &str, place: usize, csv: &mut String) {
     if place > 0 {
         csv.push(',');
     }

@@ -123,7 +123,7 @@ export interface CaseCounts {
 export function countCases(rates: Iterable<CaseRatesRow>, period = 'all'): Map<string | null, CaseCounts> {
   const counts = new Map<string | null, CaseCounts>();
   for (const row of rates) {
-    if (row.period !== period || row.scope === 'department') continue;
+    if (row.period !== period || (row.scope !== 'city' && row.scope !== 'district')) continue;
     counts.set(row.scope === 'city' ? null : row.id, {
       reported: row.reported,
       open: row.open,

@@ -21,7 +21,7 @@ const CONCERNED: [&str; 3] = ["vehicles", "road_coverage", "district_coverage"];
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
-enum Event {
+pub(super) enum Event {
     /// Fixes along a road: from where, how many, in what direction, how fast, and by how many ticks they are spread.
     Run {
         vehicle: u8,
@@ -211,7 +211,7 @@ impl Builder {
 }
 
 /// Roads, shifts and vehicles are there from the beginning, mostly; then come the events, each at its tick.
-fn history(mut events: Vec<(u8, Event)>, settings: Settings) -> History {
+pub(super) fn history(mut events: Vec<(u8, Event)>, settings: Settings) -> History {
     events.sort_by_key(|(tick, _)| *tick);
     let history = History::new(settings);
     let last = history.last();
@@ -241,11 +241,11 @@ fn history(mut events: Vec<(u8, Event)>, settings: Settings) -> History {
     history
 }
 
-fn settings() -> Settings {
+pub(super) fn settings() -> Settings {
     Settings { tick: TickLength::from_millis(TICK_MS).unwrap(), ..Settings::default().keep_everything() }
 }
 
-fn events() -> impl Strategy<Value = Vec<(u8, Event)>> {
+pub(super) fn events() -> impl Strategy<Value = Vec<(u8, Event)>> {
     proptest::collection::vec((0..TICKS as u8, event()), 0..40)
 }
 

@@ -392,7 +392,7 @@ fn place(x: f64, y: f64) -> LonLat {
 
 /// One change of the records, drawn at random.
 #[derive(Clone, Debug)]
-enum Edit {
+pub(super) enum Edit {
     Park { id: u8, x: u8, y: u8, size: u8, status: u8, gates: u8 },
     Home { id: u8, x: u8, y: u8, size: u8, district: u8, people: u8 },
     Way { id: u8, from: (u8, u8), to: (u8, u8), open: bool },
@@ -400,7 +400,7 @@ enum Edit {
     Gone { kind: u8, id: u8 },
 }
 
-fn edit() -> impl Strategy<Value = (u8, bool, Edit)> {
+pub(super) fn edit() -> impl Strategy<Value = (u8, bool, Edit)> {
     let edit = prop_oneof![
         4 => (0u8..4, 0u8..20, 0u8..20, 3u8..120, 0u8..6, 0u8..4)
             .prop_map(|(id, x, y, size, status, gates)| Edit::Park { id, x, y, size, status, gates }),
@@ -494,7 +494,7 @@ fn record(history: &History, edit: &Edit) -> (Kind, Sym, Option<Typed>) {
 }
 
 /// The history of `edits`, each at its tick or announced there for later.
-fn history(mut edits: Vec<(u8, bool, Edit)>) -> History {
+pub(super) fn history(mut edits: Vec<(u8, bool, Edit)>) -> History {
     edits.push((0, false, Edit::Scheme { id: 0, variant: 0 }));
     edits.sort_by_key(|(tick, ..)| *tick);
     let views = Some(OURS.map(str::to_owned).to_vec());

@@ -1,149 +1,416 @@
-//! `case_rates`: how many cases each district and the city have, as exact integers.
+//! `case_rates`: the counts and rates of the evaluation, as exact integers, by scope and period.
 //!
-//! **Meaning.** Each case counts once for its district (`unknown` when no report says which) and once for the city, so
-//! the districts add up to the city in every frame. `open` are the cases that somebody still has to do something about,
-//! `overdue` (超期待处置) those of them that are overdue, `closed` those that are closed, `closed_overdue` those of them
-//! that were handled after their deadline. A voided or merged case is in `reported` only. The period is `all`: the whole
-//! log.
+//! **Meaning.** A case counts for the city, its district (`unknown` when no report says which), its department, unit
+//! grid, class and channel, and for the posts that did its steps; in each, for the day, week, month, quarter and year in
+//! which the defining event of a count falls ([`crate::casework::counts`]), for the whole log (`all`), and for the last
+//! days (`last-30d`, the day of T included). So the districts add up to the city in every frame, and days to months.
+//! A rate is a quotient of two counts of its row, null for 0/0. Unit grids and classes have the kinds of periods of the
+//! setting `fine_periods` only.
 //!
-//! **Mechanism.** A differential count whose difference is the vector of counts: a changed case retracts what it
-//! contributed and contributes anew.
+//! **Mechanism.** What a case counts in before and after a change is compared; only the differences travel, each to the
+//! worker of its scope, which adds them to the cells of the periods that the instant belongs to. At midnight of the city
+//! the rolling windows are summed anew from their days.
 //!
-//! **State.** One vector per district.
+//! **State.** One vector of counts per scope and period with something to count, and nothing per case.
 
-use differential_dataflow::difference::{IsZero, Semigroup};
-use differential_dataflow::operators::CountTotal;
-use model::{Column, Sym, Type, Value, ViewSpec};
+use std::sync::Arc;
+
+use foldhash::HashMap;
+use model::period::{day_of, midnight};
+use model::{Column, Period, PeriodKind, Sym, Tick, Type, Value, ViewSpec};
 use serde::{Deserialize, Serialize};
+use timely::dataflow::operators::vec::Map;
 
-use super::cases::{CaseRow, Stage};
-use super::{Context, View};
-use crate::operators::delta::{Keyed, deltas, updates};
+use super::View;
+use super::cases::CaseRow;
+use crate::Settings;
+use crate::casework::counts::{COUNTS, Count, Fact, N, RATES, facts, quotient};
+use crate::operators::delta::{Delta, Keyed};
 use crate::operators::publish::ViewRow;
+use crate::operators::ticked::{Tagged, Ticked, ticked};
+use crate::operators::{route, spread};
+
+/// Columns before the counts.
+const HEAD: [Column; 4] = [
+    Column::new("scope", Type::Text, "范围", "city, district, department, grid, class, channel or post."),
+    Column::new(
+        "id",
+        Type::Text,
+        "编号",
+        "Of the scope; `city` for the city; `unknown` for cases without a district; supervisor, acceptor, shift_leader \
+         or dispatcher for a post.",
+    ),
+    Column::new(
+        "period",
+        Type::Text,
+        "周期",
+        "2026-11-24, 2026-W48, 2026-11, 2026-Q4, 2026, all or last-30d.",
+    ),
+    Column::new("kind", Type::Text, "周期种类", "day, week, month, quarter, year, all or rolling."),
+];
+
+/// All columns: head, counts, rates.
+const COLUMNS: [Column; HEAD.len() + N + RATES.len()] = {
+    let mut columns = [HEAD[0]; HEAD.len() + N + RATES.len()];
+    let mut i = 0;
+    while i < columns.len() {
+        columns[i] = if i < HEAD.len() {
+            HEAD[i]
+        } else if i < HEAD.len() + N {
+            let count = COUNTS[i - HEAD.len()];
+            Column::new(count.name, Type::Int, count.zh, count.doc)
+        } else {
+            let rate = RATES[i - HEAD.len() - N];
+            Column::new(rate.name, Type::Float, rate.zh, rate.doc).nullable()
+        };
+        i += 1;
+    }
+    columns
+};
 
 /// The view.
 pub const VIEW: View = View {
     spec: ViewSpec {
         name: "case_rates",
         zh: "案件统计",
-        doc: "How many cases each district and the city have.",
+        doc: "Counts and rates of cases by scope and period.",
         key: 3,
-        columns: &[
-            Column::new("scope", Type::Text, "范围", "district or city."),
-            Column::new(
-                "id",
-                Type::Text,
-                "编号",
-                "The district; `city` for the city; `unknown` when not said.",
-            ),
-            Column::new("period", Type::Text, "周期", "all: the whole log."),
-            Column::new("reported", Type::Int, "上报数", "Cases."),
-            Column::new("open", Type::Int, "待办数", "Cases that somebody still has to do something about."),
-            Column::new("overdue", Type::Int, "超期待处置数", "Open cases that are overdue."),
-            Column::new("closed", Type::Int, "结案数", "Closed cases."),
-            Column::new(
-                "closed_overdue",
-                Type::Int,
-                "超期结案数",
-                "Closed cases that were handled after their deadline.",
-            ),
-            Column::new("reworked", Type::Int, "返工数", "Cases with at least one failed check."),
-        ],
-        bounded_by: "the number of districts named in cases, plus one",
+        columns: &COLUMNS,
+        bounded_by: "scopes named in cases times the periods in which something happened there",
     },
-    render,
+    render: |context, id| context.publish(context.case_rates.clone(), id),
     #[cfg(test)]
     oracle: oracle::rows,
 };
 
-/// The counts, in column order.
-const COUNTS: usize = 6;
+/// A post of the operations room; cases don't say who held it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Post {
+    /// 监督员.
+    Supervisor,
+    /// 受理员.
+    Acceptor,
+    /// 值班长.
+    ShiftLeader,
+    /// 派遣员.
+    Dispatcher,
+}
 
-/// A vector of counts that adds up.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct Counts(pub [i64; COUNTS]);
+impl Post {
+    /// All posts.
+    pub const ALL: [Post; 4] = [Self::Supervisor, Self::Acceptor, Self::ShiftLeader, Self::Dispatcher];
 
-impl Counts {
-    /// What one case contributes.
-    fn of(row: &CaseRow) -> Self {
-        let is = i64::from;
-        let (open, closed) = (row.stage.open(), row.stage == Stage::Closed);
-        Self([
-            1,
-            is(open),
-            is(open && row.overdue),
-            is(closed),
-            is(closed && row.overdue),
-            is(row.rework_count > 0),
-        ])
+    /// The name in views.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Supervisor => "supervisor",
+            Self::Acceptor => "acceptor",
+            Self::ShiftLeader => "shift_leader",
+            Self::Dispatcher => "dispatcher",
+        }
     }
 
-    fn times(self, sign: i64) -> Self {
-        Self(self.0.map(|count| count * sign))
+    /// Whether `count` is of this post's work.
+    fn does(self, count: Count) -> bool {
+        use Count as C;
+        let own: &[Count] = match self {
+            Self::Supervisor => &[
+                C::PatrolReported,
+                C::PatrolFiled,
+                C::Missed,
+                C::Filed,
+                C::ToConfirm,
+                C::ConfirmedInTime,
+                C::ToCheck,
+                C::CheckedInTime,
+            ],
+            Self::Acceptor => &[C::Accepted, C::AcceptedInTime, C::Rejected],
+            Self::ShiftLeader => &[C::Filed, C::FiledInTime, C::Voided, C::Closed, C::ClosedPromptly],
+            Self::Dispatcher => &[C::ToDispatch, C::Dispatched, C::DispatchedInTime, C::Returned],
+        };
+        own.contains(&count)
     }
 }
 
-impl IsZero for Counts {
-    fn is_zero(&self) -> bool {
-        self.0.iter().all(|count| *count == 0)
-    }
+/// Whose counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Scope {
+    /// Everything.
+    City,
+    /// A district; empty = unknown.
+    District(Sym),
+    /// A department.
+    Department(Sym),
+    /// A unit grid.
+    Grid(Sym),
+    /// A case class.
+    Class(Sym),
+    /// A source of reports.
+    Channel(Sym),
+    /// A post.
+    Post(Post),
 }
 
-impl Semigroup for Counts {
-    fn plus_equals(&mut self, other: &Self) {
-        for (sum, count) in self.0.iter_mut().zip(other.0) {
-            *sum += count;
+impl Scope {
+    /// The name of the kind of scope.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::City => "city",
+            Self::District(_) => "district",
+            Self::Department(_) => "department",
+            Self::Grid(_) => "grid",
+            Self::Class(_) => "class",
+            Self::Channel(_) => "channel",
+            Self::Post(_) => "post",
+        }
+    }
+
+    /// The id within the kind.
+    pub fn id(self) -> Value {
+        match self {
+            Self::City => Value::Literal("city"),
+            Self::District(Sym::EMPTY) => Value::Literal("unknown"),
+            Self::District(id)
+            | Self::Department(id)
+            | Self::Grid(id)
+            | Self::Class(id)
+            | Self::Channel(id) => Value::Name(id),
+            Self::Post(post) => Value::Literal(post.name()),
+        }
+    }
+
+    /// Whether there may be so many of its kind that not every period is kept.
+    fn fine(self) -> bool {
+        matches!(self, Self::Grid(_) | Self::Class(_))
+    }
+
+    /// The worker that has it, modulo their number.
+    pub fn route(self) -> u64 {
+        match self {
+            Self::City => route(0),
+            Self::Post(post) => route(1 + post as u32),
+            Self::District(id)
+            | Self::Department(id)
+            | Self::Grid(id)
+            | Self::Class(id)
+            | Self::Channel(id) => route(id.0),
         }
     }
 }
 
-/// Whose counts: a district (empty = unknown), or the city.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Scope {
-    /// A district.
-    District(Sym),
-    /// The city.
-    City,
-}
+/// The vector of counts.
+pub type Counts = [i64; N];
 
 /// A row of the view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateRow {
     /// Whose.
     pub scope: Scope,
-    /// How many.
-    pub counts: Counts,
+    /// When.
+    pub period: Period,
+    /// How many, by [`Count`].
+    pub counts: Arc<Counts>,
 }
 
 impl Keyed for RateRow {
-    type Key = Scope;
-    fn key(&self) -> Scope {
-        self.scope
+    type Key = (Scope, Period);
+    fn key(&self) -> (Scope, Period) {
+        (self.scope, self.period)
     }
 }
 
 impl ViewRow for RateRow {
     fn values(&self, out: &mut Vec<Value>) {
-        match self.scope {
-            Scope::District(Sym::EMPTY) => {
-                out.extend([Value::Literal("district"), Value::Literal("unknown")])
-            }
-            Scope::District(id) => out.extend([Value::Literal("district"), Value::Name(id)]),
-            Scope::City => out.extend([Value::Literal("city"), Value::Literal("city")]),
-        }
-        out.push(Value::Literal("all"));
-        out.extend(self.counts.0.map(Value::Int));
+        out.push(Value::Literal(self.scope.name()));
+        out.push(self.scope.id());
+        out.push(Value::Text(self.period.label().into()));
+        out.push(Value::Literal(self.period.kind.name()));
+        out.extend(self.counts.iter().map(|count| Value::Int(*count)));
+        out.extend(RATES.iter().map(|rate| match quotient(rate, &self.counts) {
+            (_, 0) => Value::Null,
+            (of, out_of) => Value::Float(of as f64 / out_of as f64),
+        }));
     }
 }
 
-fn render(context: &mut Context<'_>, id: model::ViewId) {
-    let parts = updates(context.cases.clone(), |case, sign, parts| {
-        let counts = Counts::of(case).times(sign);
-        parts.push((Scope::District(case.district), counts));
-        parts.push((Scope::City, counts));
+/// A contribution to a count of a scope on a day.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct Part {
+    scope: Scope,
+    count: u8,
+    day: i32,
+    n: i64,
+}
+
+/// Renders the rows, each at the worker of its scope.
+pub(super) fn operate<'s>(
+    cases: Tagged<'s, Delta<CaseRow>>,
+    settings: &Arc<Settings>,
+) -> Tagged<'s, Delta<RateRow>> {
+    let offset_ms = i64::from(settings.utc_offset_min) * 60_000;
+    let (mut old, mut new) = (Vec::new(), Vec::new());
+    let parts = cases.flat_map(move |(tick, delta)| {
+        let mut parts = Vec::new();
+        differences(&delta, offset_ms, (&mut old, &mut new), &mut parts);
+        parts.into_iter().map(move |part| (tick, part))
     });
-    let rows = parts.count_total().map(|(scope, counts)| RateRow { scope, counts });
-    context.publish(deltas(rows, "case_rates"), id);
+    let parts = spread(parts, |part: &Part| part.scope.route());
+    ticked(parts, "case_rates", Rates::new(settings))
+}
+
+/// The scopes of a case.
+fn scopes(row: &CaseRow) -> [Scope; 6] {
+    [
+        Scope::City,
+        Scope::District(row.district),
+        Scope::Department(row.department),
+        Scope::Grid(row.grid),
+        Scope::Class(row.class),
+        Scope::Channel(row.source),
+    ]
+}
+
+fn differences(
+    delta: &Delta<CaseRow>,
+    offset_ms: i64,
+    (old, new): (&mut Vec<Fact>, &mut Vec<Fact>),
+    parts: &mut Vec<Part>,
+) {
+    let mut say = |row: &CaseRow, facts: &[Fact], but: &[Fact], sign: i64| {
+        let places = scopes(row);
+        let named = |scope: &&Scope| {
+            !matches!(
+                scope,
+                Scope::Department(Sym::EMPTY)
+                    | Scope::Grid(Sym::EMPTY)
+                    | Scope::Class(Sym::EMPTY)
+                    | Scope::Channel(Sym::EMPTY)
+            )
+        };
+        for fact in facts.iter().filter(|fact| but.binary_search(fact).is_err()) {
+            let (count, n, ts) = *fact;
+            let (day, n) = (day_of(ts, offset_ms), n * sign);
+            let posts = Post::ALL.iter().filter(|post| post.does(count)).map(|post| Scope::Post(*post));
+            let all = places.iter().filter(named).copied().chain(posts);
+            parts.extend(all.map(|scope| Part { scope, count: count as u8, day, n }));
+        }
+    };
+    old.clear();
+    new.clear();
+    if let Some(row) = &delta.old {
+        facts(row, old);
+    }
+    if let Some(row) = &delta.new {
+        facts(row, new);
+    }
+    // Nothing is told twice where the case stays in its scopes: only what differs travels.
+    let stays = matches!((&delta.old, &delta.new), (Some(old), Some(new)) if scopes(old) == scopes(new));
+    let none: &[Fact] = &[];
+    if let Some(row) = &delta.old {
+        say(row, old, if stays { new } else { none }, -1);
+    }
+    if let Some(row) = &delta.new {
+        say(row, new, if stays { old } else { none }, 1);
+    }
+}
+
+/// The cells of one scope.
+type Cells = HashMap<Period, Arc<Counts>>;
+
+struct Rates {
+    settings: Arc<Settings>,
+    offset_ms: i64,
+    units: HashMap<Scope, Cells>,
+    /// The last day of the rolling windows, once there is something.
+    today: Option<i32>,
+}
+
+/// The counts before the tick, of every cell touched in it.
+type Before = HashMap<(Scope, Period), Option<Arc<Counts>>>;
+
+impl Rates {
+    fn new(settings: &Arc<Settings>) -> Self {
+        let offset_ms = i64::from(settings.utc_offset_min) * 60_000;
+        Self { settings: Arc::clone(settings), offset_ms, units: HashMap::default(), today: None }
+    }
+
+    fn window(&self) -> Period {
+        Period { kind: PeriodKind::Rolling, start: self.settings.rolling_days }
+    }
+
+    fn add(&mut self, part: Part, today: i32, before: &mut Before) {
+        let cells = self.units.entry(part.scope).or_default();
+        let mut add = |period: Period| {
+            let cell = cells.entry(period).or_insert_with(|| Arc::new([0; N]));
+            // What is new in this tick was not there before it.
+            before
+                .entry((part.scope, period))
+                .or_insert_with(|| (!cell.iter().all(|count| *count == 0)).then(|| Arc::clone(cell)));
+            Arc::make_mut(cell)[usize::from(part.count)] += part.n;
+        };
+        let fine = part.scope.fine();
+        let kept = |kind: &PeriodKind| !fine || self.settings.fine_periods.contains(kind);
+        for kind in PeriodKind::FIXED.iter().filter(|kind| kept(kind)) {
+            add(Period::of(*kind, part.day));
+        }
+        let days = self.settings.rolling_days;
+        if kept(&PeriodKind::Day) && (today - days + 1..=today).contains(&part.day) {
+            add(Period { kind: PeriodKind::Rolling, start: days });
+        }
+    }
+
+    /// Sums the rolling windows anew; days are kept wherever windows are.
+    fn roll(&mut self, today: i32, before: &mut Before) {
+        let window = self.window();
+        for (scope, cells) in &mut self.units {
+            let mut sum = [0; N];
+            for day in today - window.start + 1..=today {
+                if let Some(counts) = cells.get(&Period::of(PeriodKind::Day, day)) {
+                    sum.iter_mut().zip(counts.iter()).for_each(|(sum, count)| *sum += count);
+                }
+            }
+            let empty = sum.iter().all(|count| *count == 0);
+            let old = cells.get(&window);
+            if old.is_none() && empty {
+                continue;
+            }
+            before.entry((*scope, window)).or_insert_with(|| old.cloned());
+            cells.insert(window, Arc::new(sum));
+        }
+    }
+}
+
+impl Ticked for Rates {
+    type In = Part;
+    type Out = Delta<RateRow>;
+
+    fn tick(&mut self, tick: Tick, input: &mut Vec<Part>, out: &mut Vec<Delta<RateRow>>) {
+        let today = day_of(i64::try_from(tick).unwrap_or(i64::MAX), self.offset_ms);
+        let mut before = Before::default();
+        if self.today.replace(today).is_some_and(|day| day != today) {
+            self.roll(today, &mut before);
+        }
+        for part in input.drain(..) {
+            self.add(part, today, &mut before);
+        }
+        for ((scope, period), old) in before {
+            let Some(cells) = self.units.get_mut(&scope) else { continue };
+            let new = cells.get(&period).filter(|counts| counts.iter().any(|count| *count != 0)).cloned();
+            if new.is_none() {
+                cells.remove(&period);
+            }
+            if cells.is_empty() {
+                self.units.remove(&scope);
+            }
+            let row = |counts: Option<Arc<Counts>>| counts.map(|counts| RateRow { scope, period, counts });
+            out.extend(Delta::between(row(old), row(new)));
+        }
+    }
+
+    fn due(&self) -> Option<Tick> {
+        let today = self.today.filter(|_| !self.units.is_empty())?;
+        Some(self.settings.tick.ceil(midnight(today + 1, self.offset_ms)))
+    }
 }
 
 /// Naive recomputation from all rows.
@@ -152,32 +419,175 @@ pub(crate) mod oracle {
     use std::collections::BTreeMap;
 
     use model::Tick;
-    use serde_json::{Value as Json, json};
+    use serde_json::{Map, Value as Json, json};
 
     use crate::testing::History;
-    use crate::views::cases;
+    use crate::views::cases::oracle::told;
+
+    /// What is in the row of a scope, id and period.
+    pub(crate) type Groups = BTreeMap<(&'static str, String, String), BTreeMap<&'static str, i64>>;
+
+    /// The year, month and day of a day since 1970-01-01, counted off day by day.
+    fn civil(mut day: i64) -> (i64, i64, i64) {
+        let leap = |year: i64| (year % 4 == 0 && year % 100 != 0) || year % 400 == 0;
+        let mut year = 1970;
+        while day >= 365 + i64::from(leap(year)) {
+            day -= 365 + i64::from(leap(year));
+            year += 1;
+        }
+        let lengths = [31, 28 + i64::from(leap(year)), 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
+        let mut month = 0;
+        while day >= lengths[month] {
+            day -= lengths[month];
+            month += 1;
+        }
+        (year, month as i64 + 1, day + 1)
+    }
+
+    /// The periods of an instant in a city eight hours ahead, as labels, with their kinds.
+    pub(crate) fn periods(history: &History, ts: i64, at: Tick) -> Vec<(&'static str, String)> {
+        let day = (ts + 8 * 3_600_000).div_euclid(86_400_000);
+        let (year, month, of_month) = civil(day);
+        // The week belongs to the year of its Thursday.
+        let thursday = day - (day + 3) % 7 + 3;
+        let (week_year, ..) = civil(thursday);
+        let mut first = thursday;
+        while civil(first - 7).0 == week_year {
+            first -= 7;
+        }
+        let week = (thursday - first) / 7 + 1;
+        let mut periods = vec![
+            ("day", format!("{year}-{month:02}-{of_month:02}")),
+            ("week", format!("{week_year}-W{week:02}")),
+            ("month", format!("{year}-{month:02}")),
+            ("quarter", format!("{year}-Q{}", (month + 2) / 3)),
+            ("year", format!("{year}")),
+            ("all", "all".to_owned()),
+        ];
+        let today = (at as i64 + 8 * 3_600_000).div_euclid(86_400_000);
+        let days = i64::from(history.settings.rolling_days);
+        if day <= today && day > today - days {
+            periods.push(("rolling", format!("last-{days}d")));
+        }
+        periods
+    }
+
+    fn posts(count: &str) -> Vec<&'static str> {
+        let all: [(&str, &[&str]); 4] = [
+            (
+                "supervisor",
+                &[
+                    "patrol_reported",
+                    "patrol_filed",
+                    "missed",
+                    "filed",
+                    "to_confirm",
+                    "confirmed_in_time",
+                    "to_check",
+                    "checked_in_time",
+                ],
+            ),
+            ("acceptor", &["accepted", "accepted_in_time", "rejected"]),
+            ("shift_leader", &["filed", "filed_in_time", "voided", "closed", "closed_promptly"]),
+            ("dispatcher", &["to_dispatch", "dispatched", "dispatched_in_time", "returned"]),
+        ];
+        all.into_iter().filter(|(_, counts)| counts.contains(&count)).map(|(post, _)| post).collect()
+    }
+
+    /// Every case into every group that it counts in.
+    pub(crate) fn groups(history: &History, at: Tick) -> Groups {
+        let mut groups = Groups::new();
+        let mut known = BTreeMap::new();
+        for case in told(history, at) {
+            let mut places = vec![("city", "city".to_owned())];
+            places.push(("district", case.row["district"].as_str().unwrap_or("unknown").to_owned()));
+            for (scope, column) in
+                [("department", "department"), ("grid", "grid"), ("class", "class"), ("channel", "source")]
+            {
+                places.extend(case.row[column].as_str().map(|id| (scope, id.to_owned())));
+            }
+            for (count, n, ts) in &case.counted {
+                let posts = posts(count).into_iter().map(|post| ("post", post.to_owned()));
+                for (scope, id) in places.iter().cloned().chain(posts) {
+                    let coarse = !["grid", "class"].contains(&scope);
+                    let day = (ts + 8 * 3_600_000).div_euclid(86_400_000);
+                    for (kind, label) in known.entry(day).or_insert_with(|| periods(history, *ts, at)) {
+                        let (kind, label) = (*kind, label.clone());
+                        let fine = &history.settings.fine_periods;
+                        // Windows need days.
+                        let needs = if kind == "rolling" { "day" } else { kind };
+                        if coarse || fine.iter().any(|kept| kept.name() == needs) {
+                            *groups
+                                .entry((scope, id.clone(), label))
+                                .or_default()
+                                .entry(count)
+                                .or_default() += n;
+                        }
+                    }
+                }
+            }
+        }
+        groups.retain(|_, counts| counts.values().any(|n| *n != 0));
+        groups
+    }
+
+    /// Numerator less and denominator of each rate.
+    const QUOTIENTS: [(&str, &str, &str, &str); 23] = [
+        ("handling_rate", "handled", "", "to_handle"),
+        ("in_time_handling_rate", "handled_in_time", "", "to_handle"),
+        ("overdue_rate", "overdue", "", "to_handle"),
+        ("extension_rate", "extended", "", "to_handle"),
+        ("closing_rate", "closed", "", "to_close"),
+        ("in_time_closing_rate", "closed_in_time", "", "to_close"),
+        ("overdue_closing_rate", "closed_overdue", "", "to_close"),
+        ("rework_rate", "reworked", "", "to_close"),
+        ("in_time_filing_rate", "filed_in_time", "", "filed"),
+        ("accurate_filing_rate", "filed", "voided", "filed"),
+        ("in_time_dispatch_rate", "dispatched_in_time", "", "to_dispatch"),
+        ("accurate_dispatch_rate", "dispatched", "returned", "to_dispatch"),
+        ("valid_report_rate", "patrol_filed", "", "patrol_reported"),
+        ("in_time_confirmation_rate", "confirmed_in_time", "", "to_confirm"),
+        ("in_time_check_rate", "checked_in_time", "", "to_check"),
+        ("missed_rate", "missed", "", "filed"),
+        ("public_report_rate", "public_filed", "", "filed"),
+        ("prompt_closing_rate", "closed_promptly", "", "closed"),
+        ("completion_rate", "finished", "", "admitted"),
+        ("response_rate", "accepted_in_time", "", "accepted"),
+        ("resolution_rate", "resolved", "", "to_close"),
+        ("satisfaction_rate", "satisfied", "", "rated"),
+        ("repeat_rate", "repeated", "", "reported"),
+    ];
+
+    pub(crate) fn kind(label: &str) -> &'static str {
+        match (label.len(), label) {
+            (_, "all") => "all",
+            (_, label) if label.starts_with("last-") => "rolling",
+            (_, label) if label.contains('W') => "week",
+            (_, label) if label.contains('Q') => "quarter",
+            (10, _) => "day",
+            (7, _) => "month",
+            _ => "year",
+        }
+    }
 
     pub(crate) fn rows(history: &History, at: Tick) -> Vec<Json> {
-        let mut groups: BTreeMap<(&str, String), Vec<Json>> = BTreeMap::new();
-        for case in cases::oracle::rows(history, at) {
-            let district = case["district"].as_str().unwrap_or("unknown").to_owned();
-            groups.entry(("district", district)).or_default().push(case.clone());
-            groups.entry(("city", "city".to_owned())).or_default().push(case);
-        }
-        let row = |((scope, id), cases): ((&str, String), Vec<Json>)| {
-            let count = |is: &dyn Fn(&Json) -> bool| cases.iter().filter(|case| is(case)).count();
-            let stage = |case: &Json, is: &[&str]| is.contains(&case["stage"].as_str().unwrap());
-            let open = |case: &Json| !stage(case, &["closed", "voided", "merged", "rejected"]);
-            json!({
-                "scope": scope, "id": id, "period": "all",
-                "reported": cases.len(),
-                "open": count(&open),
-                "overdue": count(&|case| open(case) && case["overdue"] == true),
-                "closed": count(&|case| stage(case, &["closed"])),
-                "closed_overdue": count(&|case| stage(case, &["closed"]) && case["overdue"] == true),
-                "reworked": count(&|case| case["rework_count"] != 0),
-            })
+        let row = |((scope, id, label), counts): ((&str, String, String), BTreeMap<&str, i64>)| {
+            let count = |name: &str| counts.get(name).copied().unwrap_or(0);
+            let mut row = Map::new();
+            row.insert("scope".into(), scope.into());
+            row.insert("id".into(), id.into());
+            row.insert("kind".into(), kind(&label).into());
+            row.insert("period".into(), label.into());
+            for spec in crate::casework::counts::COUNTS {
+                row.insert(spec.name.into(), count(spec.name).into());
+            }
+            for (rate, of, less, out_of) in QUOTIENTS {
+                let (of, out_of) = (count(of) - count(less), count(out_of));
+                let value = if out_of == 0 { Json::Null } else { json!(of as f64 / out_of as f64) };
+                row.insert(rate.into(), value);
+            }
+            Json::Object(row)
         };
-        groups.into_iter().map(row).collect()
+        groups(history, at).into_iter().map(row).collect()
     }
 }

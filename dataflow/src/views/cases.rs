@@ -1,34 +1,41 @@
 //! `cases`: each case as its events say, in order of `ts`, and whether it is overdue.
 //!
-//! **Meaning.** The events of a case are folded in order of `ts` (events of one `ts` in the order of the life cycle),
-//! whatever order they arrive in; the same (case, `ts`, event) again replaces the earlier one. The handling limit is
-//! frozen when the case is dispatched; its deadline follows the working calendar *as it is now*; an extension adds the
-//! limit once more, at most twice and not after the deadline; a suspension stops the clock; a failed check (返工) starts
-//! it again. A case is *overdue* when it was handled after its deadline, or is open, not handled and T is past it; not
-//! while it is suspended, and never once an appeal was granted. Closing counts as handling where no event said so.
-//! Source: the life cycle of GB/T 30428 as published by 运城.
+//! **Meaning.** What the events of a case make of it by [`crate::casework::life`]: stage, clocks, deadline, and the
+//! instants of its steps. The same (case, `ts`, event) again replaces the earlier one. A case is *overdue* when it was
+//! handled after its deadline, or is open, not handled and T is past it; not while it is suspended, and never once an
+//! appeal was granted. Closing counts as handling where no event said so. `counts` says in which statistics it counts
+//! ([`crate::casework::counts`]) and at which instant, which is what a count of `case_rates` is made of.
 //!
-//! **Mechanism.** State by case, folded again when an event arrives; the deadline is an appointment, so a case becomes
-//! overdue by itself. A changed calendar folds the cases whose limit counts working time again.
+//! **Mechanism.** State by case, folded again when an event arrives; whatever time alone will change next (a deadline, a
+//! limit of a step, the end of a suspension) is an appointment, so a case becomes overdue by itself. A changed calendar
+//! folds the cases whose limit counts working time again.
 //!
 //! **State.** The events of every case.
 
 use std::collections::BTreeMap;
+use std::fmt::Write as _;
 use std::sync::Arc;
 
-use model::rows::Limit;
-use model::{CaseEvent, CaseEventKind, Column, StreamId, Sym, Tick, Type, Typed, Value, ViewSpec};
+use model::{CaseEvent, CaseEventKind, Column, Names, StreamId, Sym, Tick, Type, Typed, Value, ViewSpec};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::operators::Capability;
 
+use super::case_quality::QualityRow;
 use super::reference::CurrentRow;
 use super::{Replaced, View};
 use crate::Settings;
 use crate::calendar::{Calendar, counts_working_time};
+use crate::casework::counts::{self, COUNTS};
+pub use crate::casework::life::CaseRow;
+use crate::casework::life::{Channel, Events, Life, Rules};
 use crate::operators::delta::{Delta, Keyed};
 use crate::operators::keyed::KeyedState;
 use crate::operators::publish::ViewRow;
 use crate::operators::ticked::{Fed, Inbox, Port, Tagged, fed};
+
+const fn time(name: &'static str, zh: &'static str, doc: &'static str) -> Column {
+    Column::new(name, Type::Time, zh, doc).nullable()
+}
 
 /// The view.
 pub const VIEW: View = View {
@@ -45,30 +52,63 @@ pub const VIEW: View = View {
                 "环节",
                 "reported, rejected, filed, dispatched, suspended, handled, verified, closed, voided or merged.",
             ),
+            Column::new("stage_ts", Type::Time, "环节开始时间", "When that stage began."),
             Column::new("class", Type::Text, "案件类别", "Kind and code, such as event:0112.").nullable(),
             Column::new("district", Type::Text, "区县", "Where it is.").nullable(),
             Column::new("grid", Type::Text, "单元网格", "Unit grid code.").nullable(),
+            Column::new("lon", Type::Float, "经度", "WGS-84.").nullable().unit("deg"),
+            Column::new("lat", Type::Float, "纬度", "WGS-84.").nullable().unit("deg"),
             Column::new("department", Type::Text, "专业部门", "Who has to handle it.").nullable(),
             Column::new("source", Type::Text, "来源", "Who reported it.").nullable(),
-            Column::new("deadline_ts", Type::Time, "处置时限", "Until when it must be handled.").nullable(),
+            time("deadline_ts", "处置时限", "Until when it must be handled."),
             Column::new(
                 "overdue",
                 Type::Bool,
                 "超期",
                 "Handled after the deadline, or not handled and past it.",
             ),
+            Column::new("exempt", Type::Bool, "申诉免责", "An appeal was granted: never overdue."),
             Column::new(
                 "opened_ts",
                 Type::Time,
                 "上报时间",
                 "When it was reported; the first event if no report is known.",
             ),
-            Column::new("handled_ts", Type::Time, "处置时间", "When it was handled last.").nullable(),
-            Column::new("closed_ts", Type::Time, "结案时间", "When it was closed last.").nullable(),
+            time("accepted_ts", "受理时间", "When it was first answered."),
+            time("confirmed_ts", "核实时间", "When it was confirmed on site before filing."),
+            time("filed_ts", "立案时间", "When it was first filed, or dispatched where no event says so."),
+            time("dispatched_ts", "派遣时间", "When it was first dispatched."),
+            time("handled_ts", "处置时间", "When it was handled last."),
+            time("checked_ts", "核查时间", "When its handling was checked last."),
+            time("closed_ts", "结案时间", "When it was closed last."),
+            time("reworked_ts", "返工时间", "When a check failed last."),
+            time("rated_ts", "评价时间", "When it was rated last."),
+            Column::new(
+                "clock",
+                Type::Text,
+                "计时环节",
+                "Whose limit runs: accept, file, dispatch, handle, check, close.",
+            )
+            .nullable(),
+            time("clock_due_ts", "环节时限", "Until when that step must be done."),
             Column::new("rework_count", Type::Int, "返工次数", "Failed checks."),
+            Column::new(
+                "late_rounds",
+                Type::Int,
+                "超期返工次数",
+                "Rounds before a failed check that were late.",
+            ),
+            Column::new("return_count", Type::Int, "回退次数", "Times a department sent it back."),
             Column::new("extension_count", Type::Int, "延期次数", "Extensions granted."),
+            Column::new("reopen_count", Type::Int, "重办次数", "Times it was opened again."),
             Column::new("satisfaction", Type::Int, "满意度", "1 to 5, of the last rating.").nullable(),
             Column::new("merged_into", Type::Text, "并入案件", "The case that goes on.").nullable(),
+            Column::new(
+                "counts",
+                Type::Json,
+                "计入指标",
+                "Instant (Unix ms) to the counts of case_rates that it is in at that instant.",
+            ),
         ],
         bounded_by: "the number of cases in the log",
     },
@@ -76,91 +116,6 @@ pub const VIEW: View = View {
     #[cfg(test)]
     oracle: oracle::rows,
 };
-
-/// Where a case is in its life.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub enum Stage {
-    /// 上报.
-    #[default]
-    Reported,
-    /// 不予受理.
-    Rejected,
-    /// 立案.
-    Filed,
-    /// 派遣.
-    Dispatched,
-    /// 挂账.
-    Suspended,
-    /// 处置.
-    Handled,
-    /// 核查通过.
-    Verified,
-    /// 结案.
-    Closed,
-    /// 作废.
-    Voided,
-    /// 并案.
-    Merged,
-}
-
-impl Stage {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Reported => "reported",
-            Self::Rejected => "rejected",
-            Self::Filed => "filed",
-            Self::Dispatched => "dispatched",
-            Self::Suspended => "suspended",
-            Self::Handled => "handled",
-            Self::Verified => "verified",
-            Self::Closed => "closed",
-            Self::Voided => "voided",
-            Self::Merged => "merged",
-        }
-    }
-
-    /// Whether somebody still has to do something.
-    pub fn open(self) -> bool {
-        !matches!(self, Self::Rejected | Self::Closed | Self::Voided | Self::Merged)
-    }
-}
-
-/// A row of the view.
-#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-pub struct CaseRow {
-    /// The case.
-    pub case: Sym,
-    /// Where it is in its life.
-    pub stage: Stage,
-    /// Empty when not said.
-    pub class: Sym,
-    /// Empty when not said.
-    pub district: Sym,
-    /// Empty when not said.
-    pub grid: Sym,
-    /// Empty when not dispatched.
-    pub department: Sym,
-    /// Empty when not said.
-    pub source: Sym,
-    /// Unix ms.
-    pub deadline_ts: Option<i64>,
-    /// Whether it is overdue.
-    pub overdue: bool,
-    /// Unix ms.
-    pub opened_ts: i64,
-    /// Unix ms.
-    pub handled_ts: Option<i64>,
-    /// Unix ms.
-    pub closed_ts: Option<i64>,
-    /// Failed checks.
-    pub rework_count: u32,
-    /// Extensions granted.
-    pub extension_count: u32,
-    /// 1 to 5.
-    pub satisfaction: Option<u8>,
-    /// Empty unless merged.
-    pub merged_into: Sym,
-}
 
 impl Keyed for CaseRow {
     type Key = Sym;
@@ -174,185 +129,164 @@ impl ViewRow for CaseRow {
         let time = |ts: Option<i64>| ts.map_or(Value::Null, Value::Int);
         out.push(Value::Name(self.case));
         out.push(Value::Literal(self.stage.name()));
+        out.push(Value::Int(self.stage_ts));
         out.push(Value::name_or_null(self.class));
         out.push(Value::name_or_null(self.district));
         out.push(Value::name_or_null(self.grid));
+        let degrees = |n: i32| Value::Float(f64::from(n) / model::rows::DEGREE);
+        out.push(self.place.map_or(Value::Null, |(lon, _)| degrees(lon)));
+        out.push(self.place.map_or(Value::Null, |(_, lat)| degrees(lat)));
         out.push(Value::name_or_null(self.department));
         out.push(Value::name_or_null(self.source));
         out.push(time(self.deadline_ts));
         out.push(Value::Bool(self.overdue));
+        out.push(Value::Bool(self.exempt));
         out.push(Value::Int(self.opened_ts));
+        out.push(time(self.accepted_ts));
+        out.push(time(self.confirmed_ts));
+        out.push(time(self.filed_ts));
+        out.push(time(self.dispatched_ts));
         out.push(time(self.handled_ts));
+        out.push(time(self.checked_ts));
         out.push(time(self.closed_ts));
+        out.push(time(self.reworked_ts));
+        out.push(time(self.rated_ts));
+        out.push(self.clock.name().map_or(Value::Null, Value::Literal));
+        out.push(time(self.clock_due_ts));
         out.push(Value::Int(i64::from(self.rework_count)));
+        out.push(Value::Int(i64::from(self.late_rounds)));
+        out.push(Value::Int(i64::from(self.return_count)));
         out.push(Value::Int(i64::from(self.extension_count)));
+        out.push(Value::Int(i64::from(self.reopen_count)));
         out.push(self.satisfaction.map_or(Value::Null, |n| Value::Int(i64::from(n))));
         out.push(Value::name_or_null(self.merged_into));
+        out.push(Value::Text(counts_json(self).into()));
     }
 }
 
-/// Events by time and rank in the life cycle.
-type Events = BTreeMap<(i64, u8), CaseEventKind>;
-
-/// What the events say, before the clock is asked.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-struct Folded {
-    row: CaseRow,
-    exempt: bool,
-    limit: Option<Limit>,
-    /// What was left of the limit when the case was suspended, in the time that its unit counts, ms.
-    suspended: Option<i64>,
-}
-
-impl Folded {
-    fn of(case: Sym, events: &Events, calendar: &Calendar, max_extensions: u32) -> Self {
-        let mut folded = Self::default();
-        folded.row.case = case;
-        folded.row.opened_ts = events.keys().next().map_or(0, |(ts, _)| *ts);
-        for (&(ts, _), event) in events {
-            folded.apply(ts, event, calendar, max_extensions);
+/// The counts that `row` is in, by instant, as JSON.
+fn counts_json(row: &CaseRow) -> String {
+    let mut facts = Vec::with_capacity(32);
+    counts::facts(row, &mut facts);
+    facts.sort_by_key(|(_, _, ts)| *ts);
+    let mut json = String::with_capacity(512);
+    json.push('{');
+    let mut before = None;
+    for (count, _, ts) in facts {
+        if before == Some(ts) {
+            json.push(',');
+        } else {
+            let end = if before.is_some() { "]," } else { "" };
+            // Writing to a string cannot fail.
+            let _ = write!(json, "{end}\"{ts}\":[");
         }
-        folded
+        before = Some(ts);
+        let _ = write!(json, "\"{}\"", COUNTS[count as usize].name);
     }
-
-    fn apply(&mut self, ts: i64, event: &CaseEventKind, calendar: &Calendar, max_extensions: u32) {
-        let row = &mut self.row;
-        match event {
-            CaseEventKind::Reported { source, class, district, grid, .. } => {
-                (row.source, row.class, row.district, row.grid) = (*source, *class, *district, *grid);
-                row.opened_ts = ts;
-            }
-            CaseEventKind::Rejected => row.stage = Stage::Rejected,
-            CaseEventKind::Filed => row.stage = Stage::Filed,
-            CaseEventKind::Dispatched { department, limit } => {
-                row.stage = Stage::Dispatched;
-                row.department = *department;
-                row.handled_ts = None;
-                row.deadline_ts = limit.map(|limit| calendar.deadline(ts, limit));
-                (self.limit, self.suspended) = (*limit, None);
-            }
-            CaseEventKind::Returned => {
-                row.stage = Stage::Filed;
-                row.deadline_ts = None;
-                (self.limit, self.suspended) = (None, None);
-            }
-            CaseEventKind::Extended => {
-                if let (Some(limit), Some(deadline)) = (self.limit, row.deadline_ts)
-                    && row.extension_count < max_extensions
-                    && ts <= deadline
-                {
-                    row.deadline_ts = Some(calendar.deadline(deadline, limit));
-                    row.extension_count += 1;
-                }
-            }
-            CaseEventKind::Suspended => {
-                row.stage = Stage::Suspended;
-                if let (Some(limit), Some(deadline)) = (self.limit, row.deadline_ts) {
-                    self.suspended = Some(calendar.left(ts, deadline, limit.unit).max(0));
-                    row.deadline_ts = None;
-                }
-            }
-            CaseEventKind::Resumed => {
-                if row.stage == Stage::Suspended {
-                    row.stage = Stage::Dispatched;
-                }
-                if let (Some(limit), Some(left)) = (self.limit, self.suspended.take()) {
-                    row.deadline_ts = Some(calendar.after(ts, left, limit.unit));
-                }
-            }
-            CaseEventKind::Handled => {
-                row.stage = Stage::Handled;
-                row.handled_ts = Some(ts);
-            }
-            CaseEventKind::Verified { passed: true } => row.stage = Stage::Verified,
-            CaseEventKind::Verified { passed: false } => {
-                row.stage = Stage::Dispatched;
-                row.rework_count += 1;
-                row.handled_ts = None;
-                row.deadline_ts = self.limit.map(|limit| calendar.deadline(ts, limit));
-                self.suspended = None;
-            }
-            CaseEventKind::Closed => {
-                row.stage = Stage::Closed;
-                row.closed_ts = Some(ts);
-                row.handled_ts = row.handled_ts.or(Some(ts));
-            }
-            CaseEventKind::Reopened => {
-                row.stage = Stage::Filed;
-                (row.closed_ts, row.handled_ts, row.deadline_ts) = (None, None, None);
-                (self.limit, self.suspended) = (None, None);
-            }
-            CaseEventKind::Voided => row.stage = Stage::Voided,
-            CaseEventKind::AppealGranted => self.exempt = true,
-            CaseEventKind::Merged { into } => {
-                row.stage = Stage::Merged;
-                row.merged_into = *into;
-            }
-            CaseEventKind::Rated { satisfaction } => row.satisfaction = Some(*satisfaction),
-        }
-    }
-
-    /// The row at `now`, and when time alone will change it.
-    fn at(&self, now: i64) -> (CaseRow, Option<i64>) {
-        let mut row = self.row.clone();
-        let Some(deadline) = row.deadline_ts.filter(|_| !self.exempt) else { return (row, None) };
-        let waits = row.stage.open() && row.handled_ts.is_none();
-        row.overdue = match row.handled_ts {
-            Some(handled) => handled > deadline,
-            None => waits && now > deadline,
-        };
-        let due = (waits && !row.overdue && deadline < i64::MAX).then_some(deadline + 1);
-        (row, due)
-    }
+    json.push_str(if before.is_some() { "]}" } else { "}" });
+    json
 }
 
 /// One case.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Case {
     events: Events,
-    folded: Folded,
+    life: Life,
     said: Option<CaseRow>,
+    /// What was said of its quality.
+    flagged: Vec<QualityRow>,
 }
 
 /// What the operator says, on its way out.
 #[derive(Default)]
 struct Out {
     cases: Vec<(Tick, Delta<CaseRow>)>,
+    quality: Vec<(Tick, Delta<QualityRow>)>,
     replaced: Vec<(Tick, Replaced)>,
+}
+
+/// How the sources of the contract are counted.
+#[derive(Clone, Copy)]
+pub(super) struct Channels {
+    patrol: Sym,
+    hotline: Sym,
+    public_app: Sym,
+}
+
+impl Channels {
+    pub(super) fn new(names: &Names) -> Self {
+        Self {
+            patrol: names.intern("patrol"),
+            hotline: names.intern("hotline_12345"),
+            public_app: names.intern("public_app"),
+        }
+    }
+
+    fn of(self, source: Sym) -> Channel {
+        match source {
+            source if source == self.patrol => Channel::Patrol,
+            source if source == self.hotline => Channel::Hotline,
+            source if source == self.public_app => Channel::PublicApp,
+            _ => Channel::Other,
+        }
+    }
 }
 
 struct Cases {
     settings: Arc<Settings>,
     calendar: Calendar,
+    channels: Channels,
     cases: KeyedState<Sym, Case>,
 }
 
-/// Renders the operator: cases, and the number of replaced events.
+/// What the operator says.
+pub(super) struct Said<'s> {
+    /// Cases.
+    pub cases: Tagged<'s, Delta<CaseRow>>,
+    /// What is wrong with their events.
+    pub quality: Tagged<'s, Delta<QualityRow>>,
+    /// Replaced events.
+    pub replaced: Tagged<'s, Replaced>,
+}
+
+/// Renders the operator.
 pub(super) fn operate<'s>(
     events: Inbox<CaseEvent>,
     calendar: Tagged<'s, Delta<CurrentRow>>,
     settings: &Arc<Settings>,
-) -> (Tagged<'s, Delta<CaseRow>>, Tagged<'s, Replaced>) {
+    names: &Names,
+) -> Said<'s> {
     let logic = Cases {
         settings: Arc::clone(settings),
         calendar: Calendar::new(settings),
+        channels: Channels::new(names),
         cases: KeyedState::default(),
     };
     fed(calendar.scope(), "cases", events, calendar, logic, |builder| {
         let (mut to_cases, cases) = Port::new(builder);
+        let (mut to_quality, quality) = Port::new(builder);
         let (mut to_replaced, replaced) = Port::new(builder);
         let send = move |capabilities: &[Capability<Tick>], out: &mut Out| {
             to_cases.send(&capabilities[0], &mut out.cases);
-            to_replaced.send(&capabilities[1], &mut out.replaced);
+            to_quality.send(&capabilities[1], &mut out.quality);
+            to_replaced.send(&capabilities[2], &mut out.replaced);
         };
-        ((cases, replaced), send)
+        (Said { cases, quality, replaced }, send)
     })
 }
 
 impl Cases {
     fn settle(&mut self, id: Sym, tick: Tick, out: &mut Out) {
         let Some(case) = self.cases.get_mut(id) else { return };
-        let (row, due) = case.folded.at(i64::try_from(tick).unwrap_or(i64::MAX));
+        let channels = self.channels;
+        let channel = |source| channels.of(source);
+        let rules = Rules { calendar: &self.calendar, settings: &self.settings, channel: &channel };
+        let (row, due) = case.life.at(i64::try_from(tick).unwrap_or(i64::MAX), &rules);
+        let flags = case.life.flags.iter().map(|flag| QualityRow::of_event(&row, flag)).collect();
+        for delta in QualityRow::changes(&case.flagged, &flags) {
+            out.quality.push((tick, delta));
+        }
+        case.flagged = flags;
         if case.said.as_ref() != Some(&row) {
             let old = case.said.replace(row.clone());
             out.cases.push((tick, Delta { old, new: Some(row) }));
@@ -405,9 +339,12 @@ impl Fed for Cases {
         }
         changed.sort_unstable();
         changed.dedup();
+        let channels = self.channels;
+        let channel = |source| channels.of(source);
+        let rules = Rules { calendar: &self.calendar, settings: &self.settings, channel: &channel };
         for id in &changed {
             let case = self.cases.entry(*id);
-            case.folded = Folded::of(*id, &case.events, &self.calendar, self.settings.max_extensions);
+            case.life = Life::of(*id, &case.events, &rules);
         }
         touched.extend(changed);
         touched.sort_unstable();
@@ -427,177 +364,5 @@ impl Fed for Cases {
 /// Naive recomputation from all rows.
 #[cfg(test)]
 pub(crate) mod oracle {
-    use std::collections::BTreeMap;
-
-    use model::reference::CalendarRef;
-    use model::rows::{Limit, LimitUnit};
-    use model::{CaseEventKind as E, Kind, Row, Sym, Tick, Typed};
-    use serde_json::{Value as Json, json};
-
-    use crate::testing::History;
-    use crate::views::reference;
-
-    /// The events of each case in order of time and rank, the last in log order of each.
-    pub(crate) fn events(history: &History, at: Tick) -> BTreeMap<Sym, BTreeMap<(i64, u8), E>> {
-        let mut all: BTreeMap<Sym, BTreeMap<(i64, u8), E>> = BTreeMap::new();
-        for (_, row) in history.until(at) {
-            if let Row::Case(event) = row {
-                all.entry(event.case)
-                    .or_default()
-                    .insert((event.ts, event.kind.name_and_rank().1), event.kind.clone());
-            }
-        }
-        all
-    }
-
-    struct Days(Vec<(Sym, CalendarRef)>);
-
-    impl Days {
-        /// Whether the quarter of a second that begins at `ts` is working time, for a city eight hours ahead.
-        fn works(&self, ts: i64) -> bool {
-            let local = ts + 8 * 3_600_000;
-            let (day, minute) = (local / 86_400_000, (local / 60_000 % 1440) as u16);
-            let record =
-                self.0.iter().rfind(|(_, record)| i64::from(record.day) == day).map(|(_, record)| record);
-            // 1970-01-01 was a Thursday.
-            let working = record.map_or(!matches!((day + 4) % 7, 0 | 6), |record| record.working);
-            let hours = match record {
-                Some(record) if !record.hours.is_empty() => record.hours.clone(),
-                _ => vec![(480, 720), (840, 1080)],
-            };
-            working && hours.iter().any(|(from, to)| (*from..*to).contains(&minute))
-        }
-
-        /// Walks on in steps of a quarter of a second until `length` of time that counts is over.
-        fn walk(&self, from: i64, length: i64, unit: LimitUnit) -> i64 {
-            if matches!(unit, LimitUnit::UrgentHour | LimitUnit::NaturalDay) {
-                return from + length;
-            }
-            let (mut at, mut left) = (from, length);
-            loop {
-                // Nights and weekends in one stride.
-                let stride = if self.works(at) { 250 } else { 60_000 - at.rem_euclid(60_000) };
-                if self.works(at) {
-                    if left <= stride {
-                        return at + left;
-                    }
-                    left -= stride;
-                }
-                at += stride;
-            }
-        }
-
-        fn between(&self, from: i64, to: i64, unit: LimitUnit) -> i64 {
-            if matches!(unit, LimitUnit::UrgentHour | LimitUnit::NaturalDay) {
-                return to - from;
-            }
-            (0..(to - from).max(0))
-                .step_by(250)
-                .filter(|ms| self.works(from + ms))
-                .map(|ms| (to - from - ms).min(250))
-                .sum()
-        }
-    }
-
-    fn length(limit: Limit) -> i64 {
-        let hours = match limit.unit {
-            LimitUnit::UrgentHour | LimitUnit::WorkingHour => 1.0,
-            LimitUnit::WorkingDay => 8.0,
-            LimitUnit::NaturalDay => 24.0,
-        };
-        (limit.amount * hours * 3_600_000.0).round() as i64
-    }
-
-    pub(crate) fn rows(history: &History, at: Tick) -> Vec<Json> {
-        let calendar = reference::oracle::typed(history, at, Kind::Calendar);
-        let days = Days(
-            calendar
-                .into_iter()
-                .map(|(id, day)| match day {
-                    Typed::Calendar(day) => (id, day),
-                    _ => panic!("a calendar day that is none"),
-                })
-                .collect(),
-        );
-        events(history, at).into_iter().map(|(case, events)| row(history, at, &days, case, &events)).collect()
-    }
-
-    fn row(history: &History, at: Tick, days: &Days, case: Sym, events: &BTreeMap<(i64, u8), E>) -> Json {
-        let name = |sym: Sym| history.name_or_null(sym);
-        let (mut stage, mut limit, mut left): (_, Option<Limit>, Option<i64>) = ("reported", None, None);
-        let (mut deadline, mut handled, mut closed): (Option<i64>, Option<i64>, Option<i64>) =
-            (None, None, None);
-        let (mut reworks, mut extensions, mut exempt, mut satisfaction) = (0, 0, false, None);
-        let (mut department, mut into) = (Json::Null, Json::Null);
-        for (&(ts, _), event) in events {
-            match event {
-                E::Reported { .. } => {}
-                E::Rejected => stage = "rejected",
-                E::Filed => stage = "filed",
-                E::Dispatched { department: to, limit: new } => {
-                    (stage, department, limit, left, handled) = ("dispatched", name(*to), *new, None, None);
-                    deadline = limit.map(|limit| days.walk(ts, length(limit), limit.unit));
-                }
-                E::Returned => (stage, deadline, limit, left) = ("filed", None, None, None),
-                E::Extended => {
-                    if let (Some(limit), Some(until)) = (limit, deadline)
-                        && ts <= until
-                        && extensions < 2
-                    {
-                        deadline = Some(days.walk(until, length(limit), limit.unit));
-                        extensions += 1;
-                    }
-                }
-                E::Suspended => {
-                    stage = "suspended";
-                    if let (Some(limit), Some(until)) = (limit, deadline) {
-                        left = Some(if until < ts { 0 } else { days.between(ts, until, limit.unit) });
-                        deadline = None;
-                    }
-                }
-                E::Resumed => {
-                    stage = if stage == "suspended" { "dispatched" } else { stage };
-                    if let (Some(limit), Some(rest)) = (limit, left) {
-                        (deadline, left) = (Some(days.walk(ts, rest, limit.unit)), None);
-                    }
-                }
-                E::Handled => (stage, handled) = ("handled", Some(ts)),
-                E::Verified { passed: true } => stage = "verified",
-                E::Verified { passed: false } => {
-                    (stage, handled, reworks) = ("dispatched", None, reworks + 1);
-                    deadline = limit.map(|limit| days.walk(ts, length(limit), limit.unit));
-                    left = None;
-                }
-                E::Closed => (stage, closed, handled) = ("closed", Some(ts), handled.or(Some(ts))),
-                E::Reopened => {
-                    (stage, closed, handled) = ("filed", None, None);
-                    (deadline, limit, left) = (None, None, None);
-                }
-                E::Voided => stage = "voided",
-                E::AppealGranted => exempt = true,
-                E::Merged { into: other } => (stage, into) = ("merged", name(*other)),
-                E::Rated { satisfaction: n } => satisfaction = Some(*n),
-            }
-        }
-        let report = events.iter().rev().find_map(|((ts, _), event)| match event {
-            E::Reported { source, class, district, grid, .. } => {
-                Some((*ts, [*source, *class, *district, *grid]))
-            }
-            _ => None,
-        });
-        let [source, class, district, grid] = report.map_or([Sym::EMPTY; 4], |(_, said)| said);
-        let over = ["closed", "voided", "merged", "rejected"].contains(&stage);
-        let overdue = !exempt
-            && deadline.is_some_and(|deadline| match handled {
-                Some(handled) => handled > deadline,
-                None => !over && at as i64 > deadline,
-            });
-        json!({
-            "case_id": history.name(case), "stage": stage, "class": name(class), "district": name(district),
-            "grid": name(grid), "department": department, "source": name(source), "deadline_ts": deadline,
-            "overdue": overdue, "opened_ts": report.map_or(events.keys().next().unwrap().0, |(ts, _)| ts),
-            "handled_ts": handled, "closed_ts": closed, "rework_count": reworks, "extension_count": extensions,
-            "satisfaction": satisfaction, "merged_into": into,
-        })
-    }
+    pub(crate) use crate::casework::oracle::{Told, rows, told};
 }

@@ -6,6 +6,7 @@
 
 pub mod alerts;
 pub mod care_assessments;
+pub mod case_quality;
 pub mod case_rates;
 pub mod cases;
 pub mod district_coverage;
@@ -13,6 +14,7 @@ pub mod fence_events;
 pub mod gps_quality;
 pub mod green_metrics;
 pub mod incidents;
+pub mod indicators;
 pub mod late_ledger;
 pub mod park_radius;
 pub mod parks;
@@ -20,6 +22,8 @@ pub mod reference;
 pub mod rejects;
 pub mod residence_access;
 pub mod road_coverage;
+pub mod score_versions;
+pub mod scores;
 pub mod sensor_windows;
 pub mod sensors;
 pub mod shadow_alerts;
@@ -45,6 +49,7 @@ use crate::Settings;
 use crate::operators::delta::Delta;
 use crate::operators::publish::{Outbox, ViewRow, publish};
 use crate::operators::ticked::{Inbox, Tagged};
+use crate::scores::brought;
 use crate::selection::Heads;
 use crate::{fleet, journeys, life, reach, series};
 use reference::CurrentRow;
@@ -76,7 +81,11 @@ pub const VIEWS: &[View] = &[
     fence_events::VIEW,
     gps_quality::VIEW,
     cases::VIEW,
+    case_quality::VIEW,
     case_rates::VIEW,
+    indicators::VIEW,
+    scores::VIEW,
+    score_versions::VIEW,
     parks::VIEW,
     residence_access::VIEW,
     park_radius::VIEW,
@@ -177,6 +186,16 @@ pub struct Context<'scope> {
     pub reach: reach::Said<'scope>,
     /// Cases.
     pub cases: Tagged<'scope, Delta<cases::CaseRow>>,
+    /// What is wrong with the events of cases.
+    pub case_quality: Tagged<'scope, Delta<case_quality::QualityRow>>,
+    /// Counts of cases, each row at the worker of its scope.
+    pub case_rates: Tagged<'scope, Delta<case_rates::RateRow>>,
+    /// Indicators of all scores.
+    pub indicators: Tagged<'scope, Delta<crate::scores::rows::IndicatorRow>>,
+    /// Scores.
+    pub scores: Tagged<'scope, Delta<crate::scores::rows::ScoreRow>>,
+    /// Published versions of scores.
+    pub score_versions: Tagged<'scope, Delta<crate::scores::rows::VersionRow>>,
     /// Replaced records of all streams.
     pub replaced: Tagged<'scope, Replaced>,
     /// Refused rows.
@@ -219,7 +238,8 @@ impl<'scope> Context<'scope> {
         let fleet::Said { on_road, road_coverage, district_coverage } =
             fleet::operate(only(&track, heads.roads), &only(&current, heads.roads), &settings, names);
         let vehicles = vehicles::with_road(only(&vehicles, heads.roads), on_road);
-        let (cases, replaced_events) = cases::operate(inputs.cases, calendar, &settings);
+        let cases = cases::operate(inputs.cases, calendar, &settings, names);
+        let case_rates = case_rates::operate(only(&cases.cases, heads.rates), &settings);
         let journeys = journeys::operate(
             only(&track, heads.journeys),
             only(&current, heads.journeys),
@@ -229,7 +249,16 @@ impl<'scope> Context<'scope> {
             names,
         );
         let reach = reach::operate(only(&of(reach::KINDS), heads.reach), &settings, names);
-        let replaced = scope.concatenate([replaced_readings, replaced_fixes, replaced_events]);
+        let brought = brought::operate(
+            only(&district_coverage, heads.rates),
+            only(&alerts, heads.rates),
+            only(&reach.radius, heads.rates),
+            &settings,
+            names,
+        );
+        let known = only(&current, heads.rates);
+        let scores = scores::operate(case_rates.clone(), known, brought, &settings, names, worker);
+        let replaced = scope.concatenate([replaced_readings, replaced_fixes, cases.replaced]);
         Context {
             settings,
             names: Arc::clone(names),
@@ -244,7 +273,12 @@ impl<'scope> Context<'scope> {
             journeys,
             reach,
             jumps,
-            cases,
+            cases: cases.cases,
+            case_quality: cases.quality,
+            case_rates,
+            indicators: scores.indicators,
+            scores: scores.scores,
+            score_versions: scores.versions,
             replaced,
             refused: inputs.refused,
             bound: inputs.bound,

@@ -10,6 +10,7 @@ mod green;
 mod maintenance;
 mod road;
 mod rule;
+mod score;
 mod shift;
 
 use std::sync::Arc;
@@ -76,6 +77,9 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
             Kind::Road => Typed::Road(Arc::new(road::parse(interner, &object)?)),
             Kind::Shift => Typed::Shift(shift::parse(interner, &object)?),
             Kind::Fence => Typed::Fence(Box::new(fence::parse(interner, &object)?)),
+            Kind::Indicator => Typed::Indicator(Box::new(score::indicator(&object)?)),
+            Kind::ScoreScheme => Typed::ScoreScheme(Box::new(score::scheme(interner, &object, &id)?)),
+            Kind::Measure => Typed::Measure(Box::new(score::measure(interner, &object)?)),
             kind => green::parse(interner, kind, &object)?,
         };
         Some(Arc::new(RefBody { json, typed }))

@@ -23,7 +23,7 @@ export const SUBSCRIPTIONS: readonly Subscription[] = [
   // Only what still asks for something: the ended ones pile up for days.
   { id: 'alerts-open', view: 'alerts', where: { state: 'open' } },
   { id: 'alerts-acknowledged', view: 'alerts', where: { state: 'acknowledged' } },
-  { id: 'case_rates', view: 'case_rates' },
+  { id: 'case_rates', view: 'case_rates', where: { period: 'all' } },
   { id: 'stream_health', view: 'stream_health' },
   // Readings change all the time and nothing here shows them; silence is what matters.
   { id: 'sensors-offline', view: 'sensors', where: { state: 'offline' }, columns: ['sensor_id', 'metric', 'district', 'state'] },
