@@ -15,7 +15,7 @@ const CRATES: &[(&str, &[&str], &[&str])] = &[
     ("ingest", &["model", "formula"], &["rdkafka", "fjall"]),
     ("dataflow", &["formula", "green", "matching", "model", "tracks"], &["timely", "differential-dataflow"]),
     ("sinks", &["model"], &["clickhouse", "libloading"]),
-    ("api", &["green", "model"], &["axum", "utoipa", "tower-http"]),
+    ("api", &["green", "matching", "model"], &["axum", "utoipa", "tower-http"]),
     ("simulate", &["model"], &[]),
     ("tracks", &[], &["rstar"]),
     ("bench", &["model"], &["plotters"]),

@@ -335,6 +335,8 @@ async fn the_description_is_whole_and_health_speaks() {
         "/views/{view}",
         "/views/{view}/history",
         "/views/vehicles/{id}/track",
+        "/explain/park_radius/what-if",
+        "/explain/rules/{id}/shadow",
         "/export/{file}",
         "/streams/{stream}",
         "/alerts/{id}/{action}",
