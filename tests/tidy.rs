@@ -20,7 +20,7 @@ const CRATES: &[(&str, &[&str], &[&str])] = &[
         &["timely", "differential-dataflow"],
     ),
     ("sinks", &["model"], &["clickhouse", "libloading"]),
-    ("api", &["green", "model", "scoring"], &["axum", "utoipa", "tower-http"]),
+    ("api", &["green", "matching", "model", "scoring"], &["axum", "utoipa", "tower-http"]),
     ("simulate", &["model"], &[]),
     ("tracks", &[], &["rstar"]),
     ("bench", &["model"], &["plotters"]),

@@ -1,6 +1,7 @@
-//! Figures for the fleet: matching alone, and the whole engine with all views, on a made city of 20,000 roads.
+//! Figures for the fleet: matching alone, matching and coverage in the engine, and the engine with all views, on a made
+//! city of 20,000 roads.
 //!
-//! `cargo run --release -p dataflow --example fleet -- VEHICLES HOURS WORKERS`: vehicles sweep a grid of streets, each
+//! `cargo run --release -p dataflow --example fleet -- VEHICLES HOURS WORKERS [alone|coverage|all]`: vehicles sweep a grid of streets, each
 //! sends a fix every 10 s with 8 m of noise. CPU and memory are those of the process as Linux accounts for them; what it
 //! costs to make the fixes is measured first and taken off.
 
@@ -128,8 +129,17 @@ fn main() {
     }
     let making = usage().0 - before.0;
     println!("making the fixes: {making:.2} CPU-s ({})", sum % 10);
-    alone(&roads, vehicles, steps, making);
-    engine(&roads, vehicles, steps, workers, making);
+    let only = std::env::args().nth(4);
+    let wanted = |what: &str| only.as_deref().is_none_or(|only| only == what);
+    if wanted("alone") {
+        alone(&roads, vehicles, steps, making);
+    }
+    if wanted("coverage") {
+        engine(&roads, vehicles, steps, workers, making, true);
+    }
+    if wanted("all") {
+        engine(&roads, vehicles, steps, workers, making, false);
+    }
 }
 
 fn report(what: &str, fixes: f64, cpu: f64, wall: f64, resident: u64, peak: u64) {
@@ -180,12 +190,21 @@ fn alone(roads: &[Vec<(i32, i32)>], vehicles: u64, steps: i64, making: f64) {
     println!("  a late fix: {:.0} µs of CPU", (usage().0 - begun.0) / f64::from(late) * 1e6);
 }
 
-fn engine(roads: &[Vec<(i32, i32)>], vehicles: u64, steps: i64, workers: usize, making: f64) {
+fn engine(
+    roads: &[Vec<(i32, i32)>],
+    vehicles: u64,
+    steps: i64,
+    workers: usize,
+    making: f64,
+    coverage_only: bool,
+) {
     let names = Arc::new(Names::new());
-    let settings = Settings { coverage_retention_ms: None, ..Settings::default() };
+    let views = coverage_only.then(|| ["road_coverage", "district_coverage"].map(str::to_owned).to_vec());
+    let settings = Settings { coverage_retention_ms: None, views, ..Settings::default() };
     let mut engine = Engine::start(&settings, workers, &names).unwrap();
     let frames = engine.frames();
-    let reader = std::thread::spawn(move || frames.iter().map(|frame| frame.steps.len()).sum::<usize>());
+    let (said, uppers) = std::sync::mpsc::channel();
+    let reader = std::thread::spawn(move || frames.iter().for_each(|frame| said.send(frame.upper).unwrap()));
     let mut offset = 0;
     let mut reference = |kind: Kind, id: &str, typed: Typed| {
         offset += 1;
@@ -199,7 +218,8 @@ fn engine(roads: &[Vec<(i32, i32)>], vehicles: u64, steps: i64, workers: usize, 
         reference(Kind::Shift, "night", shift(18 * 60, 30 * 60)),
     ];
     for (i, points) in roads.iter().enumerate() {
-        let plan = ["day", "night"].map(|shift| PlanRef { shift: names.intern(shift), passes: 1 }).to_vec();
+        let plan = |shift: &str| PlanRef { shift: names.intern(shift), passes: 1, from: None, by: None };
+        let plan = ["day", "night"].map(plan).to_vec();
         let district = names.intern(&format!("d{}", i % 13));
         let road = RoadRef { district, points: points.clone(), plan, ..RoadRef::default() };
         rows.push(reference(Kind::Road, &format!("r{i}"), Typed::Road(Arc::new(road))));
@@ -240,11 +260,38 @@ fn engine(roads: &[Vec<(i32, i32)>], vehicles: u64, steps: i64, workers: usize, 
             engine.feed(Feed::Advance(tick)).unwrap();
         }
     }
-    engine.stop().unwrap();
-    reader.join().unwrap();
+    // What is behind is worked off before anything is read from the clocks.
+    let mut tick = (START + steps * STEP_MS) as u64;
+    let mut settle = |engine: &mut Engine, rows: Vec<Row>| {
+        engine.feed(Feed::Rows { tick, rows }).unwrap();
+        engine.feed(Feed::Advance(tick)).unwrap();
+        while uppers.recv().unwrap() <= tick {}
+        tick += 200;
+    };
+    settle(&mut engine, Vec::new());
     let after = usage();
     let fixes = vehicles as f64 * steps as f64;
-    let what = format!("all views, {workers} workers");
+    let what = if coverage_only { "matching and coverage" } else { "all views" };
+    let what = format!("{what}, {workers} workers");
     let wall = begun.elapsed().as_secs_f64() - making;
     report(&what, fixes, after.0 - before.0 - making, wall, after.1.saturating_sub(before.1), after.2);
+    // Fixes of all the day that come late, each in a tick of its own.
+    let (late, mut random) = (2000u64, Random(7));
+    let (before, begun) = (usage().0, Instant::now());
+    for n in 0..late {
+        let vehicle = random.next() % vehicles;
+        let ts = START + (random.next() % steps as u64) as i64 * STEP_MS + STEP_MS / 2;
+        let (lon, lat) = drivers[vehicle as usize].step();
+        let pos = LogPos { stream: StreamId::Positions, partition: 0, offset: steps as u64 * vehicles + n };
+        let (vehicle, speed, working) = (ids[vehicle as usize], Some(9.0), Some(true));
+        let fix = Fix { pos, vehicle, ts, lon, lat, speed, heading: None, working };
+        settle(&mut engine, vec![Row::Fix(fix)]);
+    }
+    println!(
+        "  a late fix in a tick of its own: {:.0} µs of CPU, {:.0} µs until it is said",
+        (usage().0 - before) / late as f64 * 1e6,
+        begun.elapsed().as_secs_f64() / late as f64 * 1e6,
+    );
+    engine.stop().unwrap();
+    reader.join().unwrap();
 }

@@ -8,8 +8,10 @@
 //! This crate knows rdkafka. It knows no view and no sink.
 
 pub mod clock;
-pub mod crs;
 pub mod files;
 pub mod live;
 pub mod log;
 pub mod streams;
+
+/// Coordinates of map vendors become WGS-84, here at the edge and nowhere else.
+pub use model::crs;

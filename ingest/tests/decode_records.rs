@@ -269,7 +269,7 @@ fn reference_data_are_typed_where_views_compute_with_them() {
 fn roads_shifts_and_vehicles_are_what_coverage_computes_with() {
     let mut edge = edge();
     let road = edge.reference(
-        r#"{"kind":"road","id":"r","district":"610602","grade":1,"oneway":true,"width_m":16,"plan":[{"shift":"early","passes":2},{"shift":"late","passes":0},{"shift":"noon"}],
+        r#"{"kind":"road","id":"r","district":"610602","grade":1,"oneway":true,"width_m":16,"plan":[{"shift":"early","passes":2,"from":"05:30","by":"07:00"},{"shift":"late","passes":0},{"shift":"noon"}],
             "geometry":{"type":"LineString","coordinates":[[109.49,36.59],[109.49,36.59],[109.5,36.6]]}}"#,
     );
     let Some(Typed::Road(road)) = road.body.map(|body| body.typed.clone()) else { panic!("not a road") };
@@ -278,6 +278,8 @@ fn roads_shifts_and_vehicles_are_what_coverage_computes_with() {
     assert_eq!(road.points, [(1_094_900_000, 365_900_000), (1_095_000_000, 366_000_000)]);
     let plan: Vec<_> = road.plan.iter().map(|plan| (name(plan.shift), plan.passes)).collect();
     assert_eq!(plan, [("early".to_owned(), 2), ("noon".to_owned(), 1)]);
+    let windows: Vec<_> = road.plan.iter().map(|plan| (plan.from, plan.by)).collect();
+    assert_eq!(windows, [(Some(330), Some(420)), (None, None)]);
 
     let shift =
         edge.reference(r#"{"kind":"shift","id":"night","start":"22:00","end":"06:00","fleets":["a"]}"#);
@@ -293,7 +295,7 @@ fn roads_shifts_and_vehicles_are_what_coverage_computes_with() {
     let Some(Typed::Vehicle(vehicle)) = vehicle.body.map(|body| body.typed.clone()) else {
         panic!("no vehicle")
     };
-    assert_eq!((vehicle.swath_m, vehicle.working_speed), (Some(3.2), Some([3.0, 15.0])));
+    assert_eq!(vehicle.working_speed, Some([3.0, 15.0]));
 
     for (record, reason) in [
         (r#"{"kind":"road","id":"r","geometry":{"type":"Point","coordinates":[1,2]}}"#, "invalid_geometry"),
@@ -303,6 +305,9 @@ fn roads_shifts_and_vehicles_are_what_coverage_computes_with() {
         ),
         (r#"{"kind":"road","id":"r","plan":[{"passes":1}]}"#, "missing_field"),
         (r#"{"kind":"road","id":"r","plan":[{"shift":"a"},{"shift":"a"}]}"#, "duplicate_field"),
+        (r#"{"kind":"road","id":"r","plan":[{"shift":"a","by":"7"}]}"#, "out_of_range"),
+        (r#"{"kind":"road","id":"r","plan":[{"shift":"a","from":420}]}"#, "wrong_type"),
+        (r#"{"kind":"vehicle","id":"v","swath_m":-1}"#, "out_of_range"),
         (r#"{"kind":"road","id":"r","oneway":"yes"}"#, "wrong_type"),
         (r#"{"kind":"shift","id":"s","start":"7","end":"08:00"}"#, "out_of_range"),
         (r#"{"kind":"shift","id":"s","end":"08:00"}"#, "missing_field"),

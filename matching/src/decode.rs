@@ -7,7 +7,7 @@
 //! traced back from the end until it agrees with what it was, so a revision costs what it revises. Between fixes
 //! further apart than the hole the chain breaks and begins anew.
 //!
-//! **State.** A cache: about 400 bytes per fix of the block, made again from the fixes when needed.
+//! **State.** A cache: about 250 bytes per fix of the block, made again from the fixes when needed.
 
 use crate::fix::Fix;
 use crate::geo::distance_mm;
@@ -15,6 +15,7 @@ use crate::network::{Arc, Candidate, Epoch, MAX_CANDIDATES, Network};
 use crate::params::Params;
 use crate::pieces::{Band, Fold, Leg, Move, Piece};
 use crate::route::{Reach, Router};
+use crate::way::Step;
 
 /// How a vehicle gets from one candidate to the next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,26 +117,52 @@ fn begun(network: &Network, arc: Arc, at_mm: u32) -> i64 {
     if arc.backward { i64::from(segment.length_mm) - along } else { along }
 }
 
+/// A candidate with the cheapest way to it, in 20 bytes.
 #[derive(Clone, Copy, Debug)]
 struct State {
-    candidate: Candidate,
+    /// The arc, packed; `OFF` off the road.
+    arc: u32,
+    at_mm: u32,
+    /// What it costs that the fix is there.
+    cost: i32,
     /// Cost of the cheapest way to here, less that of the cheapest state of the fix.
-    total: i64,
+    total: i32,
     back: u8,
+}
+
+const OFF: u32 = u32::MAX;
+
+/// Costs are small: a hop costs at most a jump. What isn't is as dear as can be.
+fn narrow(cost: i64) -> i32 {
+    i32::try_from(cost).unwrap_or(i32::MAX)
+}
+
+impl State {
+    fn new(candidate: &Candidate, total: i64) -> Self {
+        let arc = candidate.arc.map_or(OFF, |arc| arc.segment << 1 | u32::from(arc.backward));
+        let (cost, total) = (narrow(candidate.cost), narrow(total));
+        Self { arc, at_mm: candidate.at_mm, cost, total, back: 0 }
+    }
+
+    fn candidate(&self) -> Candidate {
+        let arc = (self.arc != OFF).then(|| Arc { segment: self.arc >> 1, backward: self.arc & 1 == 1 });
+        Candidate { arc, at_mm: self.at_mm, cost: i64::from(self.cost) }
+    }
 }
 
 #[derive(Clone, Debug)]
 struct Frame {
     fix: Fix,
+    /// Its states.
     first: u32,
     count: u8,
     /// The chain begins here.
     begins: bool,
     chosen: Option<u8>,
-    /// What was driven since the fix before.
-    legs: Vec<Leg>,
-    /// Whether anything is known of what was driven.
+    /// Whether anything is known of what was driven since the fix before.
     known: bool,
+    /// What was driven, as a part of all legs.
+    legs: (u32, u32),
 }
 
 /// The match of one block.
@@ -144,6 +171,8 @@ pub(crate) struct Decoder {
     pub block: i64,
     frames: Vec<Frame>,
     states: Vec<State>,
+    /// What was driven, in order of the fixes.
+    legs: Vec<Leg>,
     pieces: Vec<Piece>,
     /// What was said of this block when it was last asked for.
     pub said: Vec<Piece>,
@@ -155,8 +184,8 @@ pub(crate) struct Decoder {
 
 impl Decoder {
     pub(crate) fn new(block: i64, band: Band) -> Self {
-        let (frames, states, pieces, said) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        Self { block, frames, states, pieces, said, band, settled: 0, stale: None }
+        let (frames, states, legs, pieces, said) = Default::default();
+        Self { block, frames, states, legs, pieces, said, band, settled: 0, stale: None }
     }
 
     /// Takes the next fix in order of event time.
@@ -173,42 +202,39 @@ impl Decoder {
         let last = self.frames.last().filter(|last| fix.ts - last.fix.ts <= params.hole_ms);
         match last {
             None => {
-                self.states.extend(candidates.iter().map(|&candidate| State {
-                    candidate,
-                    total: candidate.cost,
-                    back: 0,
-                }));
+                self.states.extend(candidates.iter().map(|candidate| State::new(candidate, candidate.cost)));
             }
             Some(last) => {
                 let before = last.first as usize..first;
                 let pair = Pair::new(network, params, &last.fix, &fix);
-                let fresh = |&candidate| State { candidate, total: i64::MAX, back: 0 };
-                self.states.extend(candidates.iter().map(fresh));
+                self.states.extend(candidates.iter().map(|candidate| State::new(candidate, i64::MAX)));
                 let (before, fresh) = self.states.split_at_mut(before.end);
                 for (i, state) in (0u8..).zip(&before[last.first as usize..]) {
+                    let here = state.candidate();
                     let take = |next: &mut State, cost: i64| {
-                        if state.total + cost < next.total {
-                            (next.total, next.back) = (state.total + cost, i);
+                        let total = i64::from(state.total) + cost;
+                        if total < i64::from(next.total) {
+                            (next.total, next.back) = (narrow(total), i);
                         }
                     };
                     // A state that is dearer than another way to the same candidate is no part of the cheapest.
                     let mut looked_for = [false; MAX_CANDIDATES + 1];
                     for (n, next) in fresh.iter_mut().enumerate().filter(|(_, next)| state.total < next.total)
                     {
-                        match pair.direct(&state.candidate, &next.candidate) {
+                        match pair.direct(&here, &candidates[n]) {
                             Some((cost, _)) => take(next, cost),
                             None => looked_for[n] = true,
                         }
                     }
-                    let Some(from) = state.candidate.arc.filter(|_| looked_for.contains(&true)) else {
+                    let Some(from) = here.arc.filter(|_| looked_for.contains(&true)) else {
                         continue;
                     };
                     let reach = router.reach(network, network.head(from), pair.limit(), pair.epoch);
-                    for (_, next) in fresh.iter_mut().enumerate().filter(|(n, _)| looked_for[*n]) {
-                        take(next, pair.through(reach, &state.candidate, &next.candidate).0);
+                    for (n, next) in fresh.iter_mut().enumerate().filter(|(n, _)| looked_for[*n]) {
+                        take(next, pair.through(reach, &here, &candidates[n]).0);
                     }
                 }
-                fresh.iter_mut().for_each(|next| next.total += next.candidate.cost);
+                fresh.iter_mut().for_each(|next| next.total = next.total.saturating_add(next.cost));
             }
         }
         let begins = last.is_none();
@@ -221,8 +247,8 @@ impl Decoder {
             count,
             begins,
             chosen: None,
-            legs: Vec::new(),
             known: false,
+            legs: (0, 0),
         });
     }
 
@@ -259,6 +285,9 @@ impl Decoder {
             changed = i;
         }
         let mut arcs = Vec::new();
+        if let Some(last) = self.frames.get(changed.max(1) - 1) {
+            self.legs.truncate(last.legs.1 as usize);
+        }
         for i in changed.max(1)..self.frames.len() {
             self.drive(network, router, params, i, &mut arcs);
         }
@@ -272,7 +301,7 @@ impl Decoder {
     }
 
     fn chosen(&self, frame: &Frame) -> Candidate {
-        self.states[frame.first as usize + usize::from(frame.chosen.unwrap_or(0))].candidate
+        self.states[frame.first as usize + usize::from(frame.chosen.unwrap_or(0))].candidate()
     }
 
     /// Works out what was driven between fix `i` and the one before.
@@ -286,10 +315,8 @@ impl Decoder {
     ) {
         let (last, frame) = (&self.frames[i - 1], &self.frames[i]);
         let (a, b) = (self.chosen(last), self.chosen(frame));
-        let mut legs = std::mem::take(&mut self.frames[i].legs);
-        legs.clear();
-        let (last, frame) = (&self.frames[i - 1], &self.frames[i]);
-        let mut known = false;
+        let first = self.legs.len();
+        let (legs, mut known) = (&mut self.legs, false);
         if let (false, Some(from), Some(to)) = (frame.begins, a.arc, b.arc) {
             let pair = Pair::new(network, params, &last.fix, &frame.fix);
             let (limit, epoch) = (pair.limit(), pair.epoch);
@@ -299,7 +326,7 @@ impl Decoder {
             known = !matches!(way, Way::Jump | Way::Off);
             let mut leg = |arc: Arc, from: u32, to: u32| {
                 let leg = Leg { road: network.road_of(arc), backward: arc.backward, from, to };
-                match legs.last_mut() {
+                match legs[first..].last_mut() {
                     Some(last) if last.goes_on_in(&leg) => last.to = leg.to,
                     _ => legs.push(leg),
                 }
@@ -325,8 +352,9 @@ impl Decoder {
                 Way::Off | Way::Stand | Way::Jump => {}
             }
         }
+        let end = self.legs.len();
         let frame = &mut self.frames[i];
-        (frame.legs, frame.known) = (legs, known);
+        (frame.legs, frame.known) = ((first as u32, end as u32), known);
     }
 
     /// Makes the pieces again from the grid cell in which fix `from` lies.
@@ -346,7 +374,8 @@ impl Decoder {
                 continue;
             }
             let known = frame.known && frame.fix.ts - last.fix.ts <= params.cover_hole_ms;
-            fold.take(&Move { from: &last.fix, to: &frame.fix, legs: &frame.legs, known }, &mut self.pieces);
+            let legs = &self.legs[frame.legs.0 as usize..frame.legs.1 as usize];
+            fold.take(&Move { from: &last.fix, to: &frame.fix, legs, known }, &mut self.pieces);
         }
     }
 
@@ -383,5 +412,35 @@ impl Decoder {
             let at = self.chosen(frame);
             (frame.fix, at.arc.map(|arc| (network.road_of(arc), at.at_mm)))
         })
+    }
+
+    /// The fixes of the block and of the span, each with its place and the way to it from the one before.
+    pub(crate) fn steps(
+        &self,
+        network: &Network,
+        params: &Params,
+        (from, to): (i64, i64),
+        out: &mut Vec<Step>,
+    ) {
+        for (i, frame) in self.frames.iter().enumerate() {
+            let fix = frame.fix;
+            if params.block(fix.ts) != self.block || !(from..to).contains(&fix.ts) {
+                continue;
+            }
+            let mut line = Vec::new();
+            let spot = network.spot(&self.chosen(frame));
+            if let Some(last) = i.checked_sub(1).map(|i| &self.frames[i])
+                && frame.known
+                && last.fix.ts >= from
+            {
+                let legs = &self.legs[frame.legs.0 as usize..frame.legs.1 as usize];
+                network.draw(legs, fix.epoch.max(last.fix.epoch), &mut line);
+                if line.is_empty() {
+                    // It stands, or steps back by noise.
+                    line.extend([network.spot(&self.chosen(last)), spot].into_iter().flatten().map(|spot| spot.place));
+                }
+            }
+            out.push(Step { fix, spot, line });
+        }
     }
 }

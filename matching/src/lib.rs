@@ -27,6 +27,7 @@ pub mod pieces;
 pub mod route;
 pub mod track;
 pub mod union;
+pub mod way;
 
 pub use fix::{Fix, Point};
 pub use network::{Epoch, Network, RoadLine};
@@ -34,3 +35,4 @@ pub use params::Params;
 pub use pieces::{Band, Piece};
 pub use route::Router;
 pub use track::{Edit, Track, World};
+pub use way::{Spot, Step};

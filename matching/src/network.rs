@@ -106,6 +106,12 @@ impl std::fmt::Debug for Network {
     }
 }
 
+/// The [`RoadLine::rank`] of a road with this name: the same in every run (FNV-1a).
+pub fn rank(name: &str) -> u64 {
+    name.bytes()
+        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
 /// Length of a line of vertices, mm: the sum of its segments, each rounded.
 pub fn length_mm(points: &[Place]) -> i64 {
     points.windows(2).map(|pair| distance_mm(pair[0], pair[1])).sum()
@@ -201,6 +207,13 @@ impl Network {
         arcs.filter(move |arc| self.alive(self.segments[arc.segment as usize].version, epoch))
     }
 
+    /// A road as it was at `epoch`, by its key.
+    pub(crate) fn version_at(&self, road: u32, epoch: Epoch) -> Option<&Version> {
+        let is = |version: &&Version| version.road == road && version.born <= epoch && epoch < version.died;
+        let current = self.current.get(&road).map(|version| &self.versions[*version as usize]);
+        current.filter(is).or_else(|| self.versions.iter().rev().find(is))
+    }
+
     pub(crate) fn version_of(&self, arc: Arc) -> u32 {
         self.segments[arc.segment as usize].version
     }
@@ -252,6 +265,17 @@ impl Network {
         out.sort_by_key(|candidate| (candidate.cost, candidate.arc.map(|arc| self.rank(arc))));
         out.truncate(MAX_CANDIDATES);
         out.push(Candidate { arc: None, at_mm: 0, cost: params.off_cost });
+    }
+
+    /// Whether a road of `epoch` is at most `within_mm` from a place.
+    pub fn is_beside(&self, at: Place, epoch: Epoch, within_mm: i64) -> bool {
+        let scale = Scale::at(at.1);
+        let (low, high) = scale.around(at, within_mm);
+        let mut near = self.tree.locate_in_envelope_intersecting(&AABB::from_corners(low, high));
+        near.any(|entry| {
+            let segment = &self.segments[entry.segment as usize];
+            self.alive(segment.version, epoch) && project(&scale, at, segment.a, segment.b).1 <= within_mm
+        })
     }
 
     /// Whether the place nearest on this segment is one of its ends, and the next or last segment of the road has a

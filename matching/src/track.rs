@@ -19,6 +19,7 @@ use crate::network::{Candidate, Network};
 use crate::params::Params;
 use crate::pieces::{Band, Piece};
 use crate::route::Router;
+use crate::way::Step;
 
 /// What all tracks of a worker share.
 #[derive(Debug, Default)]
@@ -177,6 +178,18 @@ impl Track {
         all
     }
 
+    /// The fixes of `[from, to)`, each with its place on its road and the way from the one before.
+    pub fn way(&self, world: &mut World, from: i64, to: i64) -> Vec<Step> {
+        let (first, last) = (world.params.block(from), world.params.block(to.max(from)));
+        let blocks: Vec<i64> = self.blocks.range(first..=last).map(|(block, _)| *block).collect();
+        let mut all = Vec::new();
+        for block in blocks {
+            let decoder = self.decode(world, block);
+            decoder.steps(&world.network, &world.params, (from, to), &mut all);
+        }
+        all
+    }
+
     /// Forgets blocks that end before `ts` and that nothing after `ts` looks at; their pieces stay said.
     pub fn prune(&mut self, params: &Params, ts: i64) {
         let (keep, _) = params.looked_at_by(ts - params.warm_up_ms);
@@ -223,6 +236,10 @@ impl Track {
         while let Some(at) = self.hot.iter().position(|hot| hot.block < first) {
             let mut done = self.hot.swap_remove(at);
             say(world, &mut done, out);
+            // Hardly any fix will be put into it any more.
+            if let Some(points) = self.blocks.get_mut(&done.block) {
+                points.shrink_to_fit();
+            }
         }
         for decoder in &mut self.hot {
             push(world, decoder, fix);

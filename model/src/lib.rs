@@ -3,6 +3,7 @@
 //! Everything depends on this crate and it depends on nothing of ours. It knows plain types and serde; it knows
 //! neither timely, tokio, Kafka nor HTTP, so that every boundary of the system can be written down here once.
 
+pub mod crs;
 pub mod error;
 pub mod feed;
 pub mod names;

@@ -204,8 +204,6 @@ pub struct VehicleRef {
     pub district: Sym,
     /// `vehicle_kind`; empty when not said.
     pub vehicle_kind: Sym,
-    /// `swath_m`: width that one pass cleans, m.
-    pub swath_m: Option<f64>,
     /// `working_speed`: least and greatest speed at which its work counts, km/h.
     pub working_speed: Option<[f64; 2]>,
     /// `speed_limit`: its own, km/h.

@@ -1,13 +1,15 @@
 //! REST: questions about the views, records in, actions on alerts, health.
 //!
-//! [`views`] reads what is and [`history`] what was, [`track`] draws where a vehicle went, [`records`] writes to the
-//! log, [`health`] says how we are, [`screens`] hands out the pages, [`what_if`] computes what would be. The routes are
-//! declared once, here, and their description is generated from the same declaration. Nothing is kept between requests.
+//! [`views`] reads what is and [`history`] what was, [`track`] and [`matched`] draw where a vehicle went, [`records`]
+//! writes to the log, [`health`] says how we are, [`screens`] hands out the pages, [`what_if`] computes what would be. The
+//! routes are declared once, here, and their description is generated from the same declaration. Nothing is kept between
+//! requests.
 
 mod explain;
 mod export;
 mod health;
 mod history;
+mod matched;
 mod records;
 mod screens;
 mod shadow;

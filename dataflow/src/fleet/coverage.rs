@@ -7,14 +7,13 @@
 //! (the date begins), fall due (the shift ends) and expire. Changes of shifts and of a vehicle's fleet revise: the
 //! roads concerned are measured anew.
 //!
-//! **State.** About 50 bytes per piece (at most five minutes of one vehicle on one road) and one row per road, shift and
+//! **State.** 24 bytes per piece (at most five minutes of one vehicle on one road) and one row per road, shift and
 //! date, until the retention after the end of the shift.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet};
-use matching::Piece;
 use model::reference::road::RoadRef;
 use model::{Kind, Sym, Tick, Typed};
 use serde::{Deserialize, Serialize};
@@ -22,6 +21,7 @@ use timely::dataflow::operators::Concatenate;
 use timely::dataflow::operators::vec::Map;
 
 use super::matches::{Heard, Work};
+use super::pieces::Pieces;
 use super::shifts::{CityTime, LONGEST_MS, SLOT_MS, ShiftDay, Shifts, now_of};
 use super::swept::Swept;
 use crate::Settings;
@@ -36,11 +36,11 @@ use crate::views::reference::CurrentRow;
 pub enum PlanState {
     /// As many passes as planned, or more.
     Done,
-    /// Swept, but in fewer passes than planned, and the shift is over.
+    /// Swept, but in fewer passes than planned, and they were due.
     TooFew,
-    /// Not swept, and the shift is over.
+    /// Not swept, and it was due.
     Missed,
-    /// Not done yet, and the shift is not over.
+    /// Not done yet, and not due.
     NotDue,
 }
 
@@ -73,9 +73,11 @@ pub struct RoadRow {
     pub swept: Swept,
     /// Passes planned; 0 = none.
     pub planned: i64,
+    /// Passes within the window of the plan.
+    pub timely: i64,
     /// Whether that is done.
     pub state: PlanState,
-    /// End of the shift, Unix ms.
+    /// End of the plan's window, else of the shift, Unix ms.
     pub due_ts: i64,
 }
 
@@ -122,8 +124,7 @@ pub fn operate<'s>(
 struct Road {
     reference: Option<Arc<RoadRef>>,
     length_mm: i64,
-    /// By time, with how often each is there: 0 or 1 but for the order within a tick.
-    pieces: BTreeMap<(i64, Sym, Piece), i64>,
+    pieces: Pieces,
     said: BTreeMap<ShiftDay, RoadRow>,
 }
 
@@ -136,6 +137,20 @@ struct Coverage {
     roads: KeyedState<Sym, Road>,
     /// Roads that a vehicle has or had pieces on.
     driven_by: HashMap<Sym, HashSet<Sym>>,
+}
+
+/// What remains of the pieces that come and go within a tick.
+fn net(mut work: Vec<Work>) -> Vec<Work> {
+    // The cell of time in which a piece was cut makes no other piece here.
+    work.iter_mut().for_each(|(_, piece, _)| piece.cell = 0);
+    work.sort_unstable_by_key(|(vehicle, piece, _)| (*vehicle, *piece));
+    work.dedup_by(|next, kept| {
+        let same = (next.0, next.1) == (kept.0, kept.1);
+        kept.2 += if same { next.2 } else { 0 };
+        same
+    });
+    work.retain(|(.., by)| *by != 0);
+    work
 }
 
 /// What of a road is to be measured anew.
@@ -159,30 +174,23 @@ impl Coverage {
             shift.fleets.is_empty()
                 || self.fleets.get(&vehicle).is_some_and(|fleet| shift.fleets.contains(fleet))
         };
-        let first = (span.0, Sym::EMPTY, Piece::EARLIEST);
-        let mut pieces = road
-            .pieces
-            .range(first..)
-            .take_while(|((from_ts, ..), _)| *from_ts < span.1)
-            .filter(|((_, vehicle, _), n)| **n > 0 && eligible(*vehicle))
-            .map(|((_, vehicle, piece), _)| (*vehicle, piece))
-            .peekable();
-        let planned = reference
-            .plan
-            .iter()
-            .find(|plan| plan.shift == shift_day.0)
-            .map_or(0, |plan| i64::from(plan.passes));
-        let planned = if planned > 0 && self.shifts.shown(shift_day, now) { planned } else { 0 };
-        if planned == 0 && pieces.peek().is_none() {
+        let pieces = |span| road.pieces.within(id.0, span).filter(|(vehicle, _)| eligible(*vehicle));
+        let plan = reference.plan.iter().find(|plan| plan.shift == shift_day.0);
+        let plan = plan.filter(|_| self.shifts.shown(shift_day, now));
+        if plan.is_none() && pieces(span).next().is_none() {
             return None;
         }
-        let swept = Swept::of(pieces, road.length_mm, &self.settings);
-        let enough = swept.swept_mm * 100 >= road.length_mm * i64::from(self.settings.pass_percent);
-        let state = if swept.passes >= planned {
+        let planned = plan.map_or(0, |plan| i64::from(plan.passes));
+        let window = plan.map_or(span, |plan| self.shifts.time.window(shift, shift_day.1, plan));
+        let measure = |span| Swept::of(pieces(span), road.length_mm, &self.settings);
+        let swept = measure(span);
+        let timely = if window == span { swept } else { measure(window) };
+        let enough = timely.swept_mm * 100 >= road.length_mm * i64::from(self.settings.pass_percent);
+        let state = if timely.passes >= planned {
             PlanState::Done
-        } else if now < span.1 {
+        } else if now < window.1 {
             PlanState::NotDue
-        } else if enough || swept.passes > 0 {
+        } else if enough || timely.passes > 0 {
             PlanState::TooFew
         } else {
             PlanState::Missed
@@ -195,15 +203,16 @@ impl Coverage {
             length_mm: road.length_mm,
             swept,
             planned,
+            timely: timely.passes,
             state,
-            due_ts: span.1,
+            due_ts: window.1,
         })
     }
 
     /// All shifts on dates that the road may have a row for.
     fn all_days(&self, road: &Road, now: i64) -> BTreeSet<ShiftDay> {
         let mut days: BTreeSet<ShiftDay> = road.said.keys().copied().collect();
-        days.extend(road.pieces.keys().flat_map(|(from_ts, ..)| self.shifts.at(*from_ts)));
+        days.extend(road.pieces.begin().flat_map(|from_ts| self.shifts.at(from_ts)));
         for plan in road.reference.iter().flat_map(|reference| &reference.plan) {
             if let Some(shift) = self.shifts.get(plan.shift) {
                 days.extend(self.shifts.heard_dates(shift).into_iter().map(|date| (plan.shift, date)));
@@ -248,9 +257,7 @@ impl Coverage {
         }
         if let Some(keep) = self.settings.coverage_retention_ms {
             let oldest = now.saturating_sub(keep).saturating_sub(LONGEST_MS);
-            while let Some(first) = road.pieces.first_entry().filter(|first| first.key().0 < oldest) {
-                first.remove();
-            }
+            road.pieces.forget(oldest);
         }
         let Some(road) = self.roads.get(id) else { return };
         let next = road.said.values().map(|row| self.changes_at(row, now)).min();
@@ -267,9 +274,9 @@ impl Coverage {
 
     /// When time alone changes a row, after `now`.
     fn changes_at(&self, row: &RoadRow, now: i64) -> i64 {
-        let over = row.due_ts;
-        let gone = self.settings.coverage_retention_ms.map_or(i64::MAX, |keep| over.saturating_add(keep));
-        [over, gone].into_iter().find(|at| *at > now).unwrap_or(i64::MAX)
+        let end = self.shifts.span(row.shift_day).map_or(row.due_ts, |span| span.1);
+        let gone = self.settings.coverage_retention_ms.map_or(i64::MAX, |keep| end.saturating_add(keep));
+        [row.due_ts, end, gone].into_iter().find(|at| *at > now).unwrap_or(i64::MAX)
     }
 }
 
@@ -320,15 +327,9 @@ impl Ticked for Coverage {
                 }
             }
         }
-        for (vehicle, piece, by) in work {
+        for (vehicle, piece, by) in net(work) {
             let id = Sym(piece.road);
-            let road = self.roads.entry(id);
-            let key = (piece.from_ts, vehicle, piece);
-            let count = road.pieces.entry(key).or_default();
-            *count += by;
-            if *count == 0 {
-                road.pieces.remove(&key);
-            }
+            self.roads.entry(id).pieces.change(vehicle, &piece, by);
             if by > 0 {
                 self.driven_by.entry(vehicle).or_default().insert(id);
             }

@@ -13,7 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use foldhash::HashMap;
-use model::{Kind, Sym, Tick, Typed};
+use model::{Kind, Names, Sym, Tick, Typed};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::operators::Concatenate;
 use timely::dataflow::operators::vec::Map;
@@ -37,7 +37,7 @@ pub enum Area {
 }
 
 /// A row of the view `district_coverage`. Lengths in mm.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AreaRow {
     /// Whose.
     pub area: Area,
@@ -57,6 +57,8 @@ pub struct AreaRow {
     pub too_few: i64,
     /// Of these, missed.
     pub missed: i64,
+    /// The same by grade and deadline, as JSON.
+    pub grades: Arc<str>,
     /// Share of all work that went over what was swept.
     pub repeat_share: Option<f64>,
     /// Vehicles that worked in the shift.
@@ -123,6 +125,20 @@ impl Sums {
     }
 }
 
+/// Roads with a plan: all, done, swept in too few passes, missed.
+type Tally = [i64; 4];
+
+/// A tally as the view writes it.
+#[derive(Serialize)]
+struct Grade<'a> {
+    grade: Option<&'a str>,
+    due_ts: i64,
+    planned_roads: i64,
+    done_roads: i64,
+    too_few_roads: i64,
+    missed_roads: i64,
+}
+
 #[derive(Clone, Debug)]
 enum In {
     Road(Delta<RoadRow>),
@@ -136,6 +152,7 @@ pub fn operate<'s>(
     presence: Tagged<'s, Presence>,
     known: Tagged<'s, Delta<CurrentRow>>,
     settings: &Arc<Settings>,
+    names: &Arc<Names>,
 ) -> Tagged<'s, Delta<AreaRow>> {
     let roads = spread(roads, |_| 0).map(|(tick, delta)| (tick, In::Road(delta)));
     let presence = spread(presence, |_| 0).map(|(tick, presence)| (tick, In::Presence(presence)));
@@ -143,6 +160,7 @@ pub fn operate<'s>(
     let input = roads.scope().concatenate([roads, presence, known]);
     let districts = Districts {
         settings: Arc::clone(settings),
+        names: Arc::clone(names),
         shifts: Shifts::new(CityTime::new(settings.utc_offset_min)),
         vehicles: HashMap::default(),
         days: BTreeMap::new(),
@@ -173,6 +191,8 @@ struct Vehicle {
 #[derive(Debug, Default)]
 struct Sum {
     sums: Sums,
+    /// By grade and deadline.
+    grades: BTreeMap<(Sym, i64), Tally>,
     last: BTreeSet<(i64, Sym)>,
     vehicles: i64,
     present: i64,
@@ -181,7 +201,7 @@ struct Sum {
 
 impl Sum {
     /// The row of a shift that began at `start` and of which `slots` are over.
-    fn row(&self, area: Area, shift_day: ShiftDay, start: i64, slots: i64) -> AreaRow {
+    fn row(&self, area: Area, shift_day: ShiftDay, start: i64, slots: i64, names: &Names) -> AreaRow {
         let sums = self.sums;
         let last_swept_ts = self.last.last().map(|(ts, _)| *ts);
         let finish = |last: i64| {
@@ -199,12 +219,39 @@ impl Sum {
             done: sums.done,
             too_few: sums.too_few,
             missed: sums.missed,
+            grades: self.by_grade(names),
             repeat_share: ratio(sums.worked_mm - sums.swept_mm - sums.unplanned_mm, sums.worked_mm),
             vehicles: self.vehicles,
             record_completeness: ratio(self.present, self.vehicles * slots),
             last_swept_ts,
             expected_finish_ts: last_swept_ts.filter(|_| sums.swept_mm > 0).and_then(finish),
         }
+    }
+}
+
+impl Sum {
+    /// Puts a planned road in or out of its grade and deadline.
+    fn tally(&mut self, row: &RoadRow, sign: i64) {
+        let key = (row.grade, row.due_ts);
+        let tally = self.grades.entry(key).or_default();
+        let is = |state: PlanState| i64::from(row.state == state);
+        let ones = [1, is(PlanState::Done), is(PlanState::TooFew), is(PlanState::Missed)];
+        tally.iter_mut().zip(ones).for_each(|(sum, one)| *sum += sign * one);
+        if tally[0] == 0 {
+            self.grades.remove(&key);
+        }
+    }
+
+    /// The tallies in order of grade, and of deadline: symbols are not the same in every run.
+    fn by_grade(&self, names: &Names) -> Arc<str> {
+        let mut grades = Vec::with_capacity(self.grades.len());
+        for (&(grade, due_ts), &[planned_roads, done_roads, too_few_roads, missed_roads]) in &self.grades {
+            let grade = (grade != Sym::EMPTY).then(|| names.resolve(grade));
+            grades.push(Grade { grade, due_ts, planned_roads, done_roads, too_few_roads, missed_roads });
+        }
+        grades.sort_by_key(|grade| (grade.grade, grade.due_ts));
+        // Strings and numbers always make JSON.
+        serde_json::to_string(&grades).unwrap_or_default().into()
     }
 }
 
@@ -217,6 +264,7 @@ struct Day {
 
 struct Districts {
     settings: Arc<Settings>,
+    names: Arc<Names>,
     shifts: Shifts,
     vehicles: HashMap<Sym, Vehicle>,
     days: BTreeMap<ShiftDay, Day>,
@@ -267,6 +315,9 @@ impl Districts {
         for area in [Area::District(row.district), Area::City] {
             let sum = day.areas.entry(area).or_default();
             sum.sums.add(row, sign);
+            if row.planned > 0 {
+                sum.tally(row, sign);
+            }
             let Some(last) = row.swept.last_swept_ts.filter(|_| row.planned > 0) else { continue };
             if sign > 0 {
                 sum.last.insert((last, row.road))
@@ -286,9 +337,10 @@ impl Districts {
         let slots = self.slots_over(shift_day, self.slot);
         let start = self.shifts.span(shift_day).map_or(0, |span| span.0);
         let Some(day) = self.days.get_mut(&shift_day) else { return };
+        let names = &*self.names;
         day.areas.retain(|area, sum| {
-            let new = (sum.sums.roads > 0).then(|| sum.row(*area, shift_day, start, slots));
-            let old = std::mem::replace(&mut sum.said, new);
+            let new = (sum.sums.roads > 0).then(|| sum.row(*area, shift_day, start, slots, names));
+            let old = std::mem::replace(&mut sum.said, new.clone());
             out.extend(Delta::between(old, new));
             sum.sums.roads > 0 || sum.vehicles > 0
         });

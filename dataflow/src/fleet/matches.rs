@@ -7,8 +7,8 @@
 //!
 //! **Mechanism.** Every worker has all roads, each vehicle's track is at the worker of the vehicle. A fix in order
 //! extends the match of the last ten minutes; a late one matches the ten or twenty minutes around it again, once per
-//! tick however many come. Said are: pieces of roads that were worked on, the road of the latest fix, and in which
-//! slots of five minutes a vehicle was present and worked.
+//! tick however many come. Said are: pieces of roads that were worked on, the road of the latest fix, in which slots of
+//! five minutes a vehicle was present and worked, and whether fixes lie beside roads ([`super::datum`]).
 //!
 //! **State.** 16 bytes per fix within the horizon, two counters per vehicle and slot, and per worker the road network.
 
@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::{Map, Partition};
 
+use super::datum::Beside;
 use super::shifts::{SLOT_MS, now_of};
 use crate::Settings;
 use crate::operators::delta::Delta;
@@ -62,6 +63,8 @@ pub struct Said<'s> {
     pub on_road: Tagged<'s, OnRoad>,
     /// Slots heard by this worker.
     pub heard: Tagged<'s, Heard>,
+    /// Which fixes lie beside roads, at the worker of the vehicle.
+    pub beside: Tagged<'s, (Sym, Beside)>,
 }
 
 #[derive(Clone, Debug)]
@@ -76,6 +79,7 @@ enum Out {
     Presence(Presence),
     OnRoad(OnRoad),
     Heard(Heard),
+    Beside((Sym, Beside)),
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -115,12 +119,13 @@ pub fn operate<'s>(
     };
     let fixes = track.map(|(tick, delta)| (tick, In::Fix(delta)));
     let known = roads.concat(vehicles).map(|(tick, delta)| (tick, In::Reference(delta)));
-    let mut said = ticked(fixes.concat(known), "matches", matches).partition(4, |(tick, out)| {
+    let mut said = ticked(fixes.concat(known), "matches", matches).partition(5, |(tick, out)| {
         let port = match &out {
             Out::Work(_) => 0,
             Out::Presence(_) => 1,
             Out::OnRoad(_) => 2,
             Out::Heard(_) => 3,
+            Out::Beside(_) => 4,
         };
         (port, (tick, out))
     });
@@ -142,6 +147,10 @@ pub fn operate<'s>(
             Out::Heard(heard) => Some((tick, heard)),
             _ => None,
         }),
+        beside: port().flat_map(|(tick, out)| match out {
+            Out::Beside(beside) => Some((tick, beside)),
+            _ => None,
+        }),
     }
 }
 
@@ -151,12 +160,6 @@ fn drawn(row: Option<&CurrentRow>) -> Option<&RoadRef> {
         Typed::Road(road) if !road.points.is_empty() => Some(road),
         _ => None,
     }
-}
-
-/// A number of a name that is the same in every run (FNV-1a): symbols are not.
-pub fn rank(name: &str) -> u64 {
-    name.bytes()
-        .fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
 }
 
 /// The speed band of a vehicle record, 0.1 km/h.
@@ -182,7 +185,8 @@ impl Matches {
             .filter_map(|delta| {
                 let (_, id) = delta.key()?;
                 let line = drawn(delta.new.as_ref()).map(|road| RoadLine {
-                    rank: rank(names.resolve(id)),
+                    // Symbols are not the same in every run.
+                    rank: matching::network::rank(names.resolve(id)),
                     points: &road.points,
                     oneway: road.oneway,
                 });
@@ -197,14 +201,27 @@ impl Matches {
 
     /// A fix as the matcher takes it, on the network of its own tick.
     fn fix(&self, fix: &TrackFix) -> Fix {
-        let epoch = self.changes.partition_point(|change| *change <= fix.tick);
         Fix {
             ts: fix.ts,
             at: (fix.lon, fix.lat),
             speed: fix.speed.map(Fix::speed_of),
             heading: fix.heading.map(Fix::heading_of),
             working: fix.working == Some(true),
-            epoch: u32::try_from(epoch).unwrap_or(u32::MAX),
+            epoch: self.epoch(fix),
+        }
+    }
+
+    /// The epoch of the network that a fix is matched on; 0 = before the first road.
+    fn epoch(&self, fix: &TrackFix) -> u32 {
+        let epoch = self.changes.partition_point(|change| *change <= fix.tick);
+        u32::try_from(epoch).unwrap_or(u32::MAX)
+    }
+
+    /// Counts whether a fix lies beside a road, in or out.
+    fn look_beside(&self, fix: &TrackFix, by: i64, out: &mut Vec<Out>) {
+        if let Some(beside) = Beside::of(fix, &self.world.network, self.epoch(fix)) {
+            let beside = if by > 0 { beside } else { beside.negated() };
+            out.push(Out::Beside((fix.vehicle, beside)));
         }
     }
 
@@ -271,10 +288,12 @@ impl Ticked for Matches {
             let Some((vehicle, ts)) = delta.key() else { continue };
             if let Some(old) = &delta.old {
                 self.count(old, -1, out);
+                self.look_beside(old, -1, out);
             }
             edits.push(match &delta.new {
                 Some(new) => {
                     self.count(new, 1, out);
+                    self.look_beside(new, 1, out);
                     let fix = self.fix(new);
                     // Before the first road there is nothing to match it on.
                     if fix.epoch > 0 { Edit::Put(fix) } else { Edit::Drop(ts) }

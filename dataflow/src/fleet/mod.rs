@@ -2,18 +2,20 @@
 //!
 //! [`matches`] is the operator that matches each vehicle's fixes to roads (crate `matching`) and says which pieces of
 //! which roads were worked on; [`shifts`] says to which shift of which day a time belongs; [`swept`] measures one road
-//! in one shift; [`coverage`] keeps all roads and shifts, [`districts`] their sums. The views are `road_coverage` and
-//! `district_coverage`.
+//! in one shift; [`coverage`] keeps all roads and shifts, their [`pieces`] packed, and [`districts`] their sums. [`datum`]
+//! doubts reference systems. The views are `road_coverage` and `district_coverage`.
 
 pub mod coverage;
+pub mod datum;
 pub mod districts;
 pub mod matches;
+pub mod pieces;
 pub mod shifts;
 pub mod swept;
 
 use std::sync::Arc;
 
-use model::{Kind, Names};
+use model::{Kind, Names, Sym};
 use timely::dataflow::operators::vec::{Broadcast, Filter};
 
 use crate::Settings;
@@ -30,6 +32,8 @@ pub struct Said<'s> {
     pub road_coverage: Tagged<'s, Delta<coverage::RoadRow>>,
     /// Rows of `district_coverage`.
     pub district_coverage: Tagged<'s, Delta<districts::AreaRow>>,
+    /// Which fixes lie beside roads, at the worker of the vehicle.
+    pub beside: Tagged<'s, (Sym, datum::Beside)>,
 }
 
 /// Renders the fleet's operators. `current` are the records of this worker.
@@ -51,6 +55,6 @@ pub fn operate<'s>(
         matched.heard.broadcast(),
         settings,
     );
-    let district_coverage = districts::operate(road_coverage.clone(), matched.presence, known, settings);
-    Said { on_road: matched.on_road, road_coverage, district_coverage }
+    let district_coverage = districts::operate(road_coverage.clone(), matched.presence, known, settings, names);
+    Said { on_road: matched.on_road, road_coverage, district_coverage, beside: matched.beside }
 }

@@ -10,6 +10,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use model::reference::road::PlanRef;
 use model::reference::shift::ShiftRef;
 use model::{Sym, Tick, Typed};
 
@@ -52,6 +53,18 @@ impl CityTime {
     pub fn span(self, shift: &ShiftRef, date: i32) -> (i64, i64) {
         let at = |minute: u16| self.midnight(date) + i64::from(minute) * MINUTE_MS;
         (at(shift.start), at(shift.end))
+    }
+
+    /// The part of a shift's span in which a plan wants its passes: each end is the first such time of the day after
+    /// the shift begins; one that isn't within the shift is the shift's own.
+    pub fn window(self, shift: &ShiftRef, date: i32, plan: &PlanRef) -> (i64, i64) {
+        const DAY_MIN: u16 = 24 * 60;
+        let first_after = |minute: u16| if minute < shift.start { minute + DAY_MIN } else { minute };
+        let within = |minute: &u16| *minute <= shift.end;
+        let from = plan.from.map(first_after).filter(within).unwrap_or(shift.start);
+        let by = plan.by.map(first_after).filter(|by| within(by) && *by > shift.start).unwrap_or(shift.end);
+        let at = |minute: u16| self.midnight(date) + i64::from(minute) * MINUTE_MS;
+        (at(from), at(by))
     }
 }
 
@@ -196,6 +209,7 @@ pub fn now_of(tick: Tick) -> i64 {
 #[cfg(test)]
 mod tests {
     use model::Sym;
+    use model::reference::road::PlanRef;
     use model::reference::shift::ShiftRef;
 
     use super::{CityTime, SLOT_MS, Shifts, first_slot, iso_date};
@@ -212,6 +226,24 @@ mod tests {
         assert_eq!(of(29), vec![(Sym(1), date)]);
         assert_eq!(of(30), vec![]);
         assert_eq!(of(5), vec![(Sym(1), date - 1)]);
+    }
+
+    #[test]
+    fn a_plan_may_want_a_part_of_a_shift() {
+        let time = CityTime::new(480);
+        let minutes = |shift: (u16, u16), from: Option<u16>, by: Option<u16>| {
+            let shift = ShiftRef { start: shift.0, end: shift.1, fleets: vec![] };
+            let (from, by) = time.window(&shift, 20_770, &PlanRef { shift: Sym(1), passes: 1, from, by });
+            let minute = |ts: i64| (ts - time.midnight(20_770)) / 60_000;
+            (minute(from), minute(by))
+        };
+        let (early, night) = ((240, 480), (22 * 60, 30 * 60));
+        assert_eq!(minutes(early, None, None), (240, 480));
+        assert_eq!(minutes(early, None, Some(420)), (240, 420));
+        assert_eq!(minutes(early, Some(300), Some(420)), (300, 420));
+        assert_eq!(minutes(early, Some(180), Some(540)), (240, 480), "neither lies within the shift");
+        assert_eq!(minutes(early, None, Some(240)), (240, 480), "it cannot be done before it begins");
+        assert_eq!(minutes(night, Some(23 * 60), Some(60)), (23 * 60, 25 * 60), "past midnight");
     }
 
     #[test]

@@ -37,8 +37,8 @@ pub struct Swept {
 
 impl Swept {
     /// Measures the pieces of a road that is `length_mm` long, in order of time; what lies beyond its end is cut off.
-    pub fn of<'a>(
-        pieces: impl Iterator<Item = (Sym, &'a Piece)>,
+    pub fn of(
+        pieces: impl Iterator<Item = (Sym, Piece)>,
         length_mm: i64,
         settings: &Settings,
     ) -> Self {
@@ -47,7 +47,7 @@ impl Swept {
         for (vehicle, piece) in pieces {
             let (low, high) = (piece.low.min(length), piece.high.min(length));
             if low < high {
-                by_vehicle.entry(vehicle).or_default().push(Piece { low, high, ..*piece });
+                by_vehicle.entry(vehicle).or_default().push(Piece { low, high, ..piece });
             }
         }
         let mut swept = Self { vehicles: by_vehicle.len() as i64, ..Self::default() };

@@ -25,6 +25,7 @@ use timely::dataflow::operators::vec::{Broadcast, Filter, Map};
 use timely::dataflow::operators::{Capability, Concatenate};
 
 use crate::Settings;
+use crate::fleet::datum::Beside;
 use crate::operators::delta::Delta;
 use crate::operators::keyed::KeyedState;
 use crate::operators::ticked::{Fed, Inbox, Port, Tagged, fed};
@@ -67,6 +68,7 @@ enum In {
     Track(Delta<TrackFix>),
     Reference(Delta<CurrentRow>),
     Doubt(Sym, Doubt, i64),
+    Beside(Sym, Beside),
 }
 
 /// What was emitted, by port.
@@ -78,12 +80,14 @@ struct Out {
     quality: Vec<(Tick, Delta<QualityRow>)>,
 }
 
-/// Renders the operator. `current` is each record at the worker of its id, `track` each fix at that of its vehicle.
+/// Renders the operator. `current` is each record at the worker of its id, `track` and `beside` each fix at that of its
+/// vehicle.
 pub(crate) fn operate<'s>(
     track: Tagged<'s, Delta<TrackFix>>,
     current: Tagged<'s, Delta<CurrentRow>>,
     jumps: Tagged<'s, Delta<RefusedRow>>,
     refused: Tagged<'s, Row>,
+    beside: Tagged<'s, (Sym, Beside)>,
     settings: &Arc<Settings>,
     names: &Arc<Names>,
 ) -> Journeys<'s> {
@@ -113,7 +117,8 @@ pub(crate) fn operate<'s>(
     let doubts = spread(scope.concatenate([of_jumps, of_refused]), |(vehicle, ..)| route(vehicle.0));
     let doubts = doubts.map(|(tick, (vehicle, doubt, n))| (tick, In::Doubt(vehicle, doubt, n)));
     let track = track.map(|(tick, delta)| (tick, In::Track(delta)));
-    let input = scope.concatenate([known, doubts, track]);
+    let beside = beside.map(|(tick, (vehicle, beside))| (tick, In::Beside(vehicle, beside)));
+    let input = scope.concatenate([known, doubts, beside, track]);
     let logic = Logic {
         settings: Arc::clone(settings),
         names: Arc::clone(names),
@@ -207,6 +212,10 @@ impl Fed for Logic {
                 In::Track(delta) => track.push(delta),
                 In::Doubt(vehicle, doubt, n) => {
                     self.vehicles.entry(vehicle).doubt(doubt, n);
+                    touched.insert(vehicle);
+                }
+                In::Beside(vehicle, beside) => {
+                    self.vehicles.entry(vehicle).look_beside(beside);
                     touched.insert(vehicle);
                 }
                 In::Reference(delta) => match delta.key() {

@@ -14,6 +14,7 @@ use tracks::{Fix, Journal, Params, Place, Said, VehicleFold};
 use super::fences::Areas;
 use super::{Doubt, Out, net};
 use crate::Settings;
+use crate::fleet::datum::Beside;
 use crate::operators::delta::Delta;
 use crate::views::fence_events::EventRow;
 use crate::views::gps_quality::{Counts, QualityRow};
@@ -76,6 +77,11 @@ impl Vehicle {
             Doubt::Future => self.counts.future += n,
             Doubt::Jump => self.counts.jumps += n,
         }
+    }
+
+    /// Counts fixes beside roads.
+    pub fn look_beside(&mut self, beside: Beside) {
+        self.counts.beside += beside;
     }
 
     /// Marks what lies in one of these boxes; false when nothing does.

@@ -17,7 +17,7 @@ const TICK_MS: u64 = 300_000;
 /// Distance between the fixes of a run, ms.
 const STEP_MS: i64 = 20_000;
 /// The views that these histories are about.
-const CONCERNED: [&str; 3] = ["vehicles", "road_coverage", "district_coverage"];
+const CONCERNED: [&str; 4] = ["vehicles", "road_coverage", "district_coverage", "gps_quality"];
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
@@ -164,10 +164,23 @@ impl Builder {
                 self.fix(tick, vehicle, ts(age), at, Some(9.0), Some(works));
             }
             Event::Road { road, variant } => {
-                let plan = |shift: u8, passes: u32| PlanRef { shift: self.name("shift", shift), passes };
+                let within = |shift: u8, passes: u32, from: Option<u16>, by: Option<u16>| PlanRef {
+                    shift: self.name("shift", shift),
+                    passes,
+                    from,
+                    by,
+                };
+                let plan = |shift: u8, passes: u32| within(shift, passes, None, None);
                 let plan = match variant {
                     0 => vec![],
                     1 => vec![plan(0, 1)],
+                    // Windows that end within the history, begin within it, or lie past midnight.
+                    2 if road == 2 => vec![
+                        within(0, 1, Some(15 * 60 + 30), Some(17 * 60 + 20)),
+                        within(1, 1, Some(18 * 60 + 20), Some(19 * 60)),
+                        within(2, 2, Some(24 * 60), Some(60)),
+                    ],
+                    3 => vec![within(0, 1, None, Some(17 * 60 + 40)), within(1, 1, Some(18 * 60 + 25), None)],
                     _ => vec![plan(0, 2), plan(1, 1), plan(2, 1)],
                 };
                 let district = if road == 0 { Sym::EMPTY } else { self.name("district", road % 2) };
@@ -303,4 +316,32 @@ fn roads_turn_from_not_due_to_missed_to_done() {
     assert_eq!(states(2, "road0"), ["done 2 100"], "there, and back");
     assert_eq!(states(12, "road1"), ["missed 0 0"], "the shift is over");
     assert_eq!(states(24, "road1"), ["too_few 1 90"], "it was swept after all: its fixes came late");
+}
+
+/// A device that sends GCJ-02 and doesn't say so drives beside all roads, and shows; one that sends WGS-84 doesn't.
+#[test]
+fn a_wrong_reference_system_is_suspected() {
+    let mut builder = Builder { history: history(vec![], settings()), offset: 1000 };
+    for n in 0..600i64 {
+        // To and fro along a road, 20 m in 10 s.
+        let along = (n * 20 % 600 - 300).abs() as i32;
+        let (lon, lat) = (ORIGIN.0 + along * 112, ORIGIN.1 + (n % 5) as i32 * 15);
+        let degrees = model::crs::wgs84_to_gcj02(f64::from(lon) / 1e7, f64::from(lat) / 1e7);
+        let shifted = ((degrees.0 * 1e7).round() as i32, (degrees.1 * 1e7).round() as i32);
+        let (tick, ts) = (START + n as u64 / 25 * TICK_MS, START as i64 - 7_200_000 + n * 10_000);
+        builder.fix(tick, 0, ts, (lon, lat), Some(7.0), None);
+        builder.fix(tick, 1, ts, shifted, Some(7.0), None);
+        // One that comes again elsewhere takes out what it had put in.
+        if n % 50 == 0 {
+            builder.fix(tick + TICK_MS, 1, ts, (lon, lat + 4000), Some(7.0), None);
+        }
+    }
+    let mut history = builder.history;
+    history.rows.sort_by_key(|(tick, _)| *tick);
+    check_views(&history, |view| view == "gps_quality");
+    let rows = (super::super::views::gps_quality::VIEW.oracle)(&history, history.last());
+    let of = |vehicle: &str| rows.iter().find(|row| row["vehicle_id"] == vehicle).unwrap();
+    assert_eq!((&of("vehicle0")["datum"], &of("vehicle1")["datum"]), (&serde_json::Value::Null, &"gcj02".into()));
+    assert!(of("vehicle0")["near_road"].as_f64().unwrap() > 0.9);
+    assert!(of("vehicle1")["near_road"].as_f64().unwrap() < 0.1);
 }

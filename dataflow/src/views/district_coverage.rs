@@ -2,7 +2,8 @@
 //!
 //! **Meaning.** Sums over the rows of `road_coverage` of a district, a shift and a date; a road without a district is in
 //! `unknown`; the row `city` is the exact sum of the others. `length`, `swept_length`, `share` and the numbers of roads
-//! are of roads with a plan; what was swept of others is `unplanned_length`. `repeat_share` is the part of all work that
+//! are of roads with a plan; what was swept of others is `unplanned_length`. `grades` says how many are done and missed by
+//! grade of the road and by deadline of its plan. `repeat_share` is the part of all work that
 //! went over what had been swept already (rules: 重复率). `record_completeness` says how far the figures can be trusted:
 //! over the vehicles of the district and of the shift's fleets that worked in the shift, the share of the slots of five
 //! minutes of the shift that are over in which they sent a fix. `expected_finish_ts` is when everything planned will be
@@ -11,6 +12,8 @@
 //! **Mechanism.** `fleet::districts`: integer sums of shares that are taken out and put in.
 //!
 //! **State.** One row per district, shift and date of the retention, and one entry per road and per vehicle in each.
+
+use std::sync::Arc;
 
 use model::{Column, Sym, Type, Value, ViewSpec};
 
@@ -50,6 +53,12 @@ pub const VIEW: View = View {
             Column::new("done_roads", Type::Int, "完成道路数", "Of these, done."),
             Column::new("too_few_roads", Type::Int, "趟次不足道路数", "Of these, swept in too few passes."),
             Column::new("missed_roads", Type::Int, "漏扫道路数", "Of these, missed."),
+            Column::new(
+                "grades",
+                Type::Json,
+                "按等级",
+                "The same numbers by grade and due_ts (Unix ms): a list in that order.",
+            ),
             Column::new(
                 "repeat_share",
                 Type::Float,
@@ -98,6 +107,7 @@ impl ViewRow for AreaRow {
         out.push(share(ratio(self.swept_mm, self.planned_mm)));
         out.push(Value::Float(metres(self.unplanned_mm)));
         out.extend([self.planned_roads, self.done, self.too_few, self.missed].map(Value::Int));
+        out.push(Value::Text(Arc::clone(&self.grades)));
         out.push(share(self.repeat_share));
         out.push(Value::Int(self.vehicles));
         out.push(share(self.record_completeness));
@@ -146,6 +156,21 @@ pub(crate) mod oracle {
         let unplanned: i64 = other.map(|row| mm(row, "swept_length")).sum();
         let worked: i64 = rows.iter().map(|row| mm(row, "worked_length")).sum();
         let in_state = |state: &str| planned.iter().filter(|row| row["state"] == state).count();
+        let mut by_grade: BTreeMap<(Option<&str>, i64), Vec<&str>> = BTreeMap::new();
+        for row in &planned {
+            let key = (row["grade"].as_str(), row["due_ts"].as_i64().unwrap());
+            by_grade.entry(key).or_default().push(row["state"].as_str().unwrap());
+        }
+        let grades: Vec<Json> = by_grade
+            .into_iter()
+            .map(|((grade, due_ts), states)| {
+                let n = |state: &str| states.iter().filter(|s| **s == state).count();
+                json!({
+                    "grade": grade, "due_ts": due_ts, "planned_roads": states.len(), "done_roads": n("done"),
+                    "too_few_roads": n("too_few"), "missed_roads": n("missed"),
+                })
+            })
+            .collect();
         let share = |part: i64, whole: i64| (whole > 0).then(|| part as f64 / whole as f64);
         let last = planned.iter().filter_map(|row| row["last_swept_ts"].as_i64()).max();
 
@@ -185,6 +210,7 @@ pub(crate) mod oracle {
             "length": length as f64 / 1000.0, "swept_length": swept as f64 / 1000.0, "share": share(swept, length),
             "unplanned_length": unplanned as f64 / 1000.0, "planned_roads": planned.len(),
             "done_roads": in_state("done"), "too_few_roads": in_state("too_few"), "missed_roads": in_state("missed"),
+            "grades": grades,
             "repeat_share": share(worked - swept - unplanned, worked), "vehicles": vehicles,
             "record_completeness": share(present as i64, vehicles * slots as i64),
             "last_swept_ts": last, "expected_finish_ts": finish,

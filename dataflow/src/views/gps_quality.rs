@@ -4,7 +4,10 @@
 //! fence that says `service_area` (none where no fence does) and the pairs of neighbours that are frozen; fixes that
 //! don't count because they are jumps, at (0, 0), or ahead of their tick. `speed_ratio` is reported speed against
 //! distance by time over pairs in movement, null before there are 30; `unit` names the unit that the device seems to
-//! report instead of km/h. Out of which area and what is a jump is judged as things are now.
+//! report instead of km/h. Of a sample of the fixes in movement `near_road` is the share beside a road; `datum` names the
+//! reference system that the numbers seem to be in instead of what the record says, when in that system
+//! `near_road_in_datum` are, which is clearly more (`fleet::datum`). Out of which area and what is a jump is judged as
+//! things are now, what is beside a road as of the fix.
 //!
 //! **Mechanism.** The operator of [`crate::journeys`]; a fix changes the sums by its two pairs.
 //!
@@ -15,7 +18,9 @@ use serde::{Deserialize, Serialize};
 use tracks::quality::{Pairs, Unit};
 
 use super::View;
+use crate::fleet::datum::{Beside, Datum};
 use crate::operators::delta::Keyed;
+use crate::fleet::districts::ratio;
 use crate::operators::publish::ViewRow;
 
 /// The view.
@@ -43,6 +48,16 @@ pub const VIEW: View = View {
                 .nullable(),
             Column::new("unit", Type::Text, "疑似单位", "What it seems to report instead of km/h.")
                 .nullable(),
+            Column::new("road_samples", Type::Int, "近路样本", "Fixes in movement that are compared with roads."),
+            Column::new("near_road", Type::Float, "近路比例", "Share of these beside a road, 0 to 1.").nullable(),
+            Column::new(
+                "datum",
+                Type::Text,
+                "疑似坐标系",
+                "What the numbers seem to be in instead: gcj02, bd09, wgs84.",
+            )
+            .nullable(),
+            Column::new("near_road_in_datum", Type::Float, "换算后近路比例", "The share if they are.").nullable(),
         ],
         bounded_by: "the number of vehicles heard",
     },
@@ -66,6 +81,8 @@ pub struct Counts {
     pub future: i64,
     /// Sums over neighbours.
     pub pairs: Pairs,
+    /// Fixes beside roads.
+    pub beside: Beside,
 }
 
 /// A row of the view.
@@ -79,17 +96,26 @@ pub struct QualityRow {
     pub ratio: Option<f64>,
     /// The unit that it seems to report.
     pub unit: Option<Unit>,
+    /// Fixes that are compared with roads.
+    pub road_samples: i64,
+    /// Share of these beside a road.
+    pub near_road: Option<f64>,
+    /// The reference system that they seem to be in, and the share beside a road if they are.
+    pub datum: Option<(Datum, f64)>,
 }
 
 impl QualityRow {
     /// The row of a vehicle; none before anything was heard of it.
     pub fn of(vehicle: Sym, counts: &Counts) -> Option<Self> {
-        let &Counts { fixes, out_of_area, jumps, zeros, future, pairs } = counts;
+        let &Counts { fixes, out_of_area, jumps, zeros, future, pairs, beside } = counts;
         (*counts != Counts::default()).then(|| Self {
             vehicle,
             counts: [fixes, out_of_area, pairs.frozen, jumps, zeros, future, pairs.moving],
             ratio: pairs.ratio(),
             unit: pairs.unit(),
+            road_samples: beside.sampled,
+            near_road: ratio(beside.as_said, beside.sampled),
+            datum: beside.suspicion(),
         })
     }
 }
@@ -107,6 +133,10 @@ impl ViewRow for QualityRow {
         out.extend(self.counts.map(Value::Int));
         out.push(self.ratio.map_or(Value::Null, Value::Float));
         out.push(self.unit.map_or(Value::Null, |unit| Value::Literal(unit.name())));
+        out.push(Value::Int(self.road_samples));
+        out.push(self.near_road.map_or(Value::Null, Value::Float));
+        out.push(self.datum.map_or(Value::Null, |(datum, _)| Value::Literal(datum.name())));
+        out.push(self.datum.map_or(Value::Null, |(_, share)| Value::Float(share)));
     }
 }
 
@@ -115,12 +145,48 @@ impl ViewRow for QualityRow {
 pub(crate) mod oracle {
     use std::collections::BTreeMap;
 
-    use model::{Row, Tick};
+    use model::crs::{Crs, wgs84_to_gcj02};
+    use model::reference::road::RoadRef;
+    use model::{Row, Sym, Tick};
     use serde_json::{Value as Json, json};
 
     use crate::testing::History;
     use crate::views::trips::oracle::{fences, inside, metres};
-    use crate::views::vehicles;
+    use crate::views::{road_coverage, vehicles};
+
+    /// Whether any of the roads is within 12 m of a place in degrees.
+    fn beside(roads: &BTreeMap<Sym, RoadRef>, (lon, lat): (f64, f64)) -> bool {
+        let place = ((lon * 1e7).round() as i32, (lat * 1e7).round() as i32);
+        let scale = matching::geo::Scale::at(place.1);
+        let near = |ends: &[(i32, i32)]| matching::geo::project(&scale, place, ends[0], ends[1]).1 <= 12_000;
+        roads.values().any(|road| road.points.windows(2).any(near))
+    }
+
+    /// How many fixes are compared with roads, and how many of these lie beside one: as they are, and read otherwise.
+    fn beside_roads(history: &History, at: Tick) -> BTreeMap<String, [i64; 5]> {
+        let first = history.ticks(at).find(|tick| !road_coverage::oracle::roads(history, *tick).is_empty());
+        let mut all: BTreeMap<String, [i64; 5]> = BTreeMap::new();
+        for (vehicle, track) in vehicles::oracle::tracks(history, at) {
+            for (tick, fix, jump) in track {
+                let hash = u64::from_ne_bytes(fix.ts.to_ne_bytes()).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+                let sampled = (hash >> 32) % 65_536 < 8192;
+                let known = first.is_some_and(|first| first <= tick);
+                if jump || !sampled || !known || fix.speed.is_some_and(|speed| speed < 5.0) {
+                    continue;
+                }
+                let (lon, lat) = (f64::from(fix.lon) / 1e7, f64::from(fix.lat) / 1e7);
+                let (gcj02, bd09) = (Crs::Gcj02.to_wgs84(lon, lat), Crs::Bd09.to_wgs84(lon, lat));
+                let counts = all.entry(history.name(vehicle).to_owned()).or_default();
+                counts[0] += 1;
+                let read = [(lon, lat), gcj02, bd09, wgs84_to_gcj02(lon, lat)];
+                let roads = road_coverage::oracle::roads(history, tick);
+                for (count, place) in counts[1..].iter_mut().zip(read) {
+                    *count += i64::from(beside(&roads, place));
+                }
+            }
+        }
+        all
+    }
 
     pub(crate) fn rows(history: &History, at: Tick) -> Vec<Json> {
         let areas: Vec<_> = fences(history, at).into_values().filter(|fence| fence.service_area).collect();
@@ -162,7 +228,14 @@ pub(crate) mod oracle {
             };
             counts.entry(vehicle.to_owned()).or_default()[place] += 1;
         }
+        let beside = beside_roads(history, at);
         let row = |(vehicle, n): (String, [i64; 9])| {
+            let [samples, as_said, instead @ ..] = beside.get(&vehicle).copied().unwrap_or_default();
+            let share = |n: i64| (samples > 0).then(|| n as f64 / samples as f64);
+            let best = *instead.iter().max().unwrap();
+            let clearly = samples >= 50 && (best - as_said) * 10 >= samples * 3;
+            let which = instead.iter().position(|n| *n == best).filter(|_| clearly);
+            let datum = which.map(|which| ["gcj02", "bd09", "wgs84"][which]);
             let ratio = (n[6] >= 30).then(|| n[7] as f64 / n[8] as f64);
             let near = |unit: f64| ratio.is_some_and(|ratio| (ratio / unit).ln().abs() <= 1.06_f64.ln());
             let units =
@@ -171,6 +244,8 @@ pub(crate) mod oracle {
             json!({
                 "vehicle_id": vehicle, "fixes": n[0], "out_of_area": n[1], "frozen": n[2], "jumps": n[3], "zeros": n[4],
                 "future": n[5], "moving_pairs": n[6], "speed_ratio": ratio, "unit": unit,
+                "road_samples": samples, "near_road": share(as_said), "datum": datum,
+                "near_road_in_datum": datum.and_then(|_| share(best)),
             })
         };
         counts.into_iter().map(row).collect()

@@ -235,7 +235,7 @@ impl<'scope> Context<'scope> {
         let alerts = life::operate(episodes.concat(compounds), inputs.actions, &settings, names);
         let vehicles::Said { vehicles, jumps, replaced: replaced_fixes, track } =
             vehicles::operate(inputs.fixes, of(&[Kind::Vehicle]), &settings, names);
-        let fleet::Said { on_road, road_coverage, district_coverage } =
+        let fleet::Said { on_road, road_coverage, district_coverage, beside } =
             fleet::operate(only(&track, heads.roads), &only(&current, heads.roads), &settings, names);
         let vehicles = vehicles::with_road(only(&vehicles, heads.roads), on_road);
         let cases = cases::operate(inputs.cases, calendar, &settings, names);
@@ -245,6 +245,7 @@ impl<'scope> Context<'scope> {
             only(&current, heads.journeys),
             only(&jumps, heads.journeys),
             only(&inputs.refused, heads.journeys),
+            only(&beside, heads.journeys),
             &settings,
             names,
         );

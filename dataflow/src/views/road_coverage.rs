@@ -7,9 +7,10 @@
 //! is in the vehicle's band. Roads with two carriageways are two one-way roads and get what was swept on each; on
 //! others `forward_length` and `backward_length` say what was swept along and against the order of the vertices, that is
 //! on the right-hand and on the left-hand side. A row is there when something was swept, or when the road's plan names
-//! the shift and the date is today's, the shift is on, or a fix was heard in it. `state` is *done* with as many passes
-//! as planned, else *not_due* until the shift ends, then *too_few* if the road was swept (to the pass share, or by a
-//! pass), else *missed*. Everything can be taken back by a late fix. Roads and shifts *revise*: a road that is longer
+//! the shift and the date is today's, the shift is on, or a fix was heard in it. A plan may want its passes within a window
+//! of the shift; `passes_in_time` are made of pieces that begin in it, and `due_ts` is its end. `state` is *done* with as
+//! many passes in time as planned, else *not_due* until `due_ts`, then *too_few* if the road was swept in time (to the
+//! pass share, or by a pass), else *missed*. Everything can be taken back by a late fix. Roads and shifts *revise*: a road that is longer
 //! has a smaller share at once, a shift that ends later takes more in. What was matched is *fixed* as of the fix.
 //!
 //! **Mechanism.** `fleet::matches` and `fleet::coverage`: state by vehicle and by road.
@@ -56,11 +57,12 @@ pub const VIEW: View = View {
                 "Times that 90 % of it was covered in one continuous trip.",
             ),
             Column::new("planned_passes", Type::Int, "计划趟次", "0 when nothing is planned."),
+            Column::new("passes_in_time", Type::Int, "按时趟次", "Passes within the window of the plan."),
             Column::new("last_swept_ts", Type::Time, "最近作业时间", "When work was last done on it.")
                 .nullable(),
             Column::new("vehicles", Type::Int, "车辆数", "Vehicles that worked on it."),
             Column::new("state", Type::Text, "完成状态", "done, too_few, missed or not_due."),
-            Column::new("due_ts", Type::Time, "截止时间", "The end of the shift."),
+            Column::new("due_ts", Type::Time, "截止时间", "End of the window of the plan, else of the shift."),
         ],
         bounded_by: "the number of roads planned or swept, times shifts and days of the retention",
     },
@@ -89,6 +91,7 @@ impl ViewRow for RoadRow {
         out.push(Value::Float(metres(self.swept.worked_mm)));
         out.push(Value::Int(self.swept.passes));
         out.push(Value::Int(self.planned));
+        out.push(Value::Int(self.timely));
         out.push(self.swept.last_swept_ts.map_or(Value::Null, Value::Int));
         out.push(Value::Int(self.swept.vehicles));
         out.push(Value::Literal(self.state.name()));
@@ -102,7 +105,7 @@ pub(crate) mod oracle {
     use std::collections::{BTreeMap, BTreeSet};
 
     use matching::{Fix, Network, Params, Piece, RoadLine, naive};
-    use model::reference::road::RoadRef;
+    use model::reference::road::{PlanRef, RoadRef};
     use model::reference::shift::ShiftRef;
     use model::{Kind, Sym, Tick, Typed};
     use serde_json::{Value as Json, json};
@@ -147,7 +150,7 @@ pub(crate) mod oracle {
             if !differs.is_empty() {
                 network.change(differs.iter().map(|id| {
                     let line = now.get(id).map(|(points, oneway)| RoadLine {
-                        rank: crate::fleet::matches::rank(history.name(*id)),
+                        rank: matching::network::rank(history.name(*id)),
                         points,
                         oneway: *oneway,
                     });
@@ -255,11 +258,14 @@ pub(crate) mod oracle {
                     if length == 0 || (planned == 0 && pieces.is_empty()) {
                         continue;
                     }
+                    let window = plan.filter(|_| planned > 0).map(|plan| window(shift, plan));
+                    let midnight = start - i64::from(shift.start) * 60_000;
+                    let window = window.map(|(from, by)| (midnight + from * 60_000, midnight + by * 60_000));
                     rows.push(row(
                         history,
                         (*road_id, road, length),
                         (*shift_id, date),
-                        end,
+                        window.unwrap_or((start, end)),
                         planned,
                         pieces,
                         now,
@@ -270,23 +276,18 @@ pub(crate) mod oracle {
         rows
     }
 
-    fn row(
-        history: &History,
-        (id, road, length): (Sym, &RoadRef, i64),
-        (shift, date): (Sym, i64),
-        end: i64,
-        planned: i64,
-        mut pieces: Vec<(Sym, Piece)>,
-        now: i64,
-    ) -> Json {
-        // What lies beyond the end of a road that is shorter now doesn't count.
-        pieces.iter_mut().for_each(|(_, piece)| piece.high = piece.high.min(length as u32));
-        pieces.retain(|(_, piece)| piece.low < piece.high);
-        let spans = |side: Option<bool>| -> Vec<(u32, u32)> {
-            let on_side = pieces.iter().filter(|(_, piece)| side.is_none_or(|side| piece.backward == side));
-            on_side.map(|(_, piece)| (piece.low, piece.high)).collect()
-        };
-        let swept = covered(&spans(None), 1);
+    /// Minutes from midnight of the shift's date between which a plan wants its passes.
+    fn window(shift: &ShiftRef, plan: &PlanRef) -> (i64, i64) {
+        let (start, end) = (i64::from(shift.start), i64::from(shift.end));
+        // Minute by minute from the beginning of the shift to its end.
+        let find = |wanted: u16, after: i64| (after..=end).find(|m| m.rem_euclid(1440) == i64::from(wanted) % 1440);
+        let from = plan.from.and_then(|from| find(from, start)).unwrap_or(start);
+        (from, plan.by.and_then(|by| find(by, start + 1)).unwrap_or(end))
+    }
+
+    /// Millimetres swept, millimetres worked, and passes.
+    fn measure(history: &History, length: i64, pieces: &[(Sym, Piece)]) -> (i64, i64, i64) {
+        let spans: Vec<(u32, u32)> = pieces.iter().map(|(_, piece)| (piece.low, piece.high)).collect();
         let vehicles: BTreeSet<Sym> = pieces.iter().map(|(vehicle, _)| *vehicle).collect();
         let (mut passes, mut worked) = (0, 0);
         for vehicle in &vehicles {
@@ -320,11 +321,35 @@ pub(crate) mod oracle {
                 passes += (alone.len() + together.unwrap_or(0)) as i64;
             }
         }
-        let reached = swept * 100 >= length * i64::from(history.settings.pass_percent);
-        let state = match (passes >= planned, now < end) {
+        (covered(&spans, 1), worked, passes)
+    }
+
+    fn row(
+        history: &History,
+        (id, road, length): (Sym, &RoadRef, i64),
+        (shift, date): (Sym, i64),
+        (from, by): (i64, i64),
+        planned: i64,
+        mut pieces: Vec<(Sym, Piece)>,
+        now: i64,
+    ) -> Json {
+        // What lies beyond the end of a road that is shorter now doesn't count.
+        pieces.iter_mut().for_each(|(_, piece)| piece.high = piece.high.min(length as u32));
+        pieces.retain(|(_, piece)| piece.low < piece.high);
+        let side = |side: bool| -> Vec<(u32, u32)> {
+            let on_side = pieces.iter().filter(|(_, piece)| piece.backward == side);
+            on_side.map(|(_, piece)| (piece.low, piece.high)).collect()
+        };
+        let vehicles: BTreeSet<Sym> = pieces.iter().map(|(vehicle, _)| *vehicle).collect();
+        let (swept, worked, passes) = measure(history, length, &pieces);
+        let in_time: Vec<_> =
+            pieces.iter().filter(|(_, piece)| from <= piece.from_ts && piece.from_ts < by).copied().collect();
+        let (swept_in_time, _, in_time) = measure(history, length, &in_time);
+        let reached = swept_in_time * 100 >= length * i64::from(history.settings.pass_percent);
+        let state = match (in_time >= planned, now < by) {
             (true, _) => "done",
             (false, true) => "not_due",
-            (false, false) if reached || passes > 0 => "too_few",
+            (false, false) if reached || in_time > 0 => "too_few",
             (false, false) => "missed",
         };
         let date = time_of(date);
@@ -333,11 +358,12 @@ pub(crate) mod oracle {
             "district": history.name_or_null(road.district), "grade": history.name_or_null(road.grade),
             "length": length as f64 / 1000.0, "swept_length": swept as f64 / 1000.0,
             "share": swept as f64 / length as f64,
-            "forward_length": covered(&spans(Some(false)), 1) as f64 / 1000.0,
-            "backward_length": covered(&spans(Some(true)), 1) as f64 / 1000.0,
+            "forward_length": covered(&side(false), 1) as f64 / 1000.0,
+            "backward_length": covered(&side(true), 1) as f64 / 1000.0,
             "worked_length": worked as f64 / 1000.0, "passes": passes, "planned_passes": planned,
+            "passes_in_time": in_time,
             "last_swept_ts": pieces.iter().map(|(_, piece)| piece.to_ts).max(),
-            "vehicles": vehicles.len(), "state": state, "due_ts": end,
+            "vehicles": vehicles.len(), "state": state, "due_ts": by,
         })
     }
 

@@ -183,10 +183,10 @@ fn tags(interner: &mut Interner, object: &Object) -> Result<Vec<Sym>, Reason> {
 }
 
 fn vehicle(interner: &mut Interner, object: &Object) -> Result<VehicleRef, Reason> {
-    let swath_m = match number(object, "swath_m")? {
-        Some(swath_m) => Some(fields::within("swath_m", swath_m, 0.0..=1000.0)?),
-        None => None,
-    };
+    // Nothing is computed from the width that one pass cleans: coverage is along the road.
+    if let Some(swath_m) = number(object, "swath_m")? {
+        fields::within("swath_m", swath_m, 0.0..=1000.0)?;
+    }
     let speed_limit_kmh = match number(object, "speed_limit")? {
         Some(kmh) => Some(fields::within("speed_limit", kmh, 1.0..=1000.0)?),
         None => None,
@@ -195,7 +195,6 @@ fn vehicle(interner: &mut Interner, object: &Object) -> Result<VehicleRef, Reaso
         fleet: name(interner, object, "fleet")?,
         district: name(interner, object, "district")?,
         vehicle_kind: name(interner, object, "vehicle_kind")?,
-        swath_m,
         working_speed: working_speed(object)?,
         speed_limit_kmh,
     })

@@ -26,4 +26,8 @@ pub struct PlanRef {
     pub shift: Sym,
     /// Passes, at least 1.
     pub passes: u32,
+    /// `from`: passes count from then on, minutes of the city's day; `None` = from the beginning of the shift.
+    pub from: Option<u16>,
+    /// `by`: they are to be done by then, minutes of the city's day; `None` = by the end of the shift.
+    pub by: Option<u16>,
 }

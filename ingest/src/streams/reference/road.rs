@@ -1,11 +1,11 @@
-//! Reads `road`: a LineString, and a plan of shifts and passes.
+//! Reads `road`: a LineString, and a plan of shifts and passes, each with a window of time if that is narrower.
 
 use model::reference::road::{PlanRef, RoadRef};
 use serde_json::Value as Json;
 
 use super::super::Interner;
 use super::super::fields::{Object, short, tenths};
-use super::{Reason, name};
+use super::{Reason, minute_of_day, name, text};
 
 /// More passes than this in one shift are a mistake.
 const MOST_PASSES: u64 = 1000;
@@ -52,7 +52,7 @@ fn points(object: &Object) -> Result<Vec<(i32, i32)>, Reason> {
 
 fn plan(interner: &mut Interner, object: &Object) -> Result<Vec<PlanRef>, Reason> {
     let Some(plan) = object.get("plan").filter(|plan| !plan.is_null()) else { return Ok(Vec::new()) };
-    let wrong = || format!("wrong_type: `plan` is {}, expected [{{\"shift\", \"passes\"}}, …]", short(plan));
+    let wrong = || format!("wrong_type: `plan` is {}, expected [{{\"shift\", \"passes\", \"from\", \"by\"}}, …]", short(plan));
     let mut entries: Vec<PlanRef> = Vec::new();
     for entry in plan.as_array().ok_or_else(wrong)? {
         let entry = entry.as_object().ok_or_else(wrong)?;
@@ -66,11 +66,18 @@ fn plan(interner: &mut Interner, object: &Object) -> Result<Vec<PlanRef>, Reason
                 format!("out_of_range: `plan.passes` is {}, expected 0 to {MOST_PASSES}", short(passes))
             })?,
         };
+        let minute = |field: &str| match text(entry, field)? {
+            None => Ok(None),
+            Some(written) => minute_of_day(written).map(Some).ok_or_else(|| {
+                format!("out_of_range: `plan.{field}` is `{written}`, expected HH:MM")
+            }),
+        };
+        let (from, by) = (minute("from")?, minute("by")?);
         if entries.iter().any(|entry| entry.shift == shift) {
             return Err("duplicate_field: a shift is in `plan` twice".into());
         }
         if let Some(passes) = u32::try_from(passes).ok().filter(|passes| *passes > 0) {
-            entries.push(PlanRef { shift, passes });
+            entries.push(PlanRef { shift, passes, from, by });
         }
     }
     Ok(entries)

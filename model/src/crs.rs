@@ -1,4 +1,4 @@
-//! Coordinates of map vendors become WGS-84, here at the edge and nowhere else.
+//! Reference systems of coordinates. Those of map vendors become WGS-84 at the edge (`ingest`) and nowhere else.
 //!
 //! GCJ-02 (AMap, Tencent and other legal web maps) shifts positions within China by 100–700 m, non-linearly; BD-09
 //! (Baidu) shifts GCJ-02 once more. Both have a public formula one way; the inverse is found by iteration. Outside
@@ -50,7 +50,8 @@ const PRECISION: f64 = 1e-8;
 /// More than the iteration ever needs; it gains three digits a round.
 const ROUNDS: usize = 30;
 
-fn in_china(lon: f64, lat: f64) -> bool {
+/// Whether a place lies in the box within which map vendors shift, degrees.
+pub fn in_china(lon: f64, lat: f64) -> bool {
     (72.004..=137.8347).contains(&lon) && (0.8293..=55.8271).contains(&lat)
 }
 
