@@ -15,6 +15,7 @@ pub mod greening;
 pub mod journeys;
 pub mod life;
 pub mod nearest;
+pub mod occasions;
 pub mod operators;
 pub mod reach;
 pub mod scores;

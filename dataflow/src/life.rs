@@ -143,7 +143,11 @@ impl Life {
                         None => gone.push((old.raised_ts, at)),
                     }
                 }
-                (None, Some(new)) => came.push((new, cause)),
+                (None, Some(new)) => match of(alerts, new.raised_ts) {
+                    // It had been over for so long that who judges it had forgotten it.
+                    Some(at) => (alerts[at].episode, alerts[at].cause) = (Some(new), cause),
+                    None => came.push((new, cause)),
+                },
                 (None, None) => {}
             }
         }
@@ -393,6 +397,13 @@ fn reason(episode: &Episode, first_raised_ts: i64, names: &Names, city: CityTime
     let mut text = String::new();
     if episode.raised_ts != first_raised_ts {
         text = format!("re-dated from {}: ", city.say(first_raised_ts));
+    }
+    if episode.occasion {
+        text += &format!("{} since {}", names.resolve(episode.metric), city.say(episode.first_ts));
+        if episode.cleared_ts.is_some() {
+            text += ", which is over";
+        }
+        return text;
     }
     let metric = if episode.metric == Sym::EMPTY { "silence, s" } else { names.resolve(episode.metric) };
     let held = (episode.raised_ts - episode.first_ts) as f64 / 1000.0;

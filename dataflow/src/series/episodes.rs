@@ -53,6 +53,8 @@ pub struct Episode {
     pub shadow: bool,
     /// The class of the case that it opens; empty when it opens none.
     pub case_class: Sym,
+    /// Whether it is about an occasion rather than readings: `sensor` and `metric` say whose and which.
+    pub occasion: bool,
 }
 
 /// Rule, sensor, metric and the time raised.
@@ -113,6 +115,7 @@ impl Context {
             times: 1,
             shadow,
             case_class,
+            occasion: false,
         }
     }
 }

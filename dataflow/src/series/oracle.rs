@@ -7,6 +7,7 @@ use model::reference::{Limit, RuleRef, SensorRef, Signal};
 use model::{Kind, Quality, Row, StreamId, Sym, Tick, Typed};
 
 use super::episodes::Episode;
+use crate::occasions;
 use crate::testing::{History, TICK};
 use crate::views::{reference, sensors};
 
@@ -39,6 +40,10 @@ pub(crate) fn episodes(history: &History, at: Tick) -> Vec<Episode> {
     for (id, rule) in reference::oracle::typed(history, at, Kind::Rule) {
         let Typed::Rule(rule) = rule else { panic!("a rule that is none") };
         if !rule.enabled {
+            continue;
+        }
+        if let Signal::Occasion(occasion) = rule.signal {
+            all.extend(occasions::oracle::episodes(history, at, id, &rule, occasion));
             continue;
         }
         if let Signal::Offline { heartbeats } = rule.signal {
@@ -150,6 +155,7 @@ fn blank(
         times: 1,
         shadow: rule.shadow_of != Sym::EMPTY,
         case_class: rule.case_class,
+        occasion: false,
     }
 }
 
@@ -339,7 +345,7 @@ impl Case<'_> {
         let day = self.local(ts).div_euclid(DAY);
         match &self.rule.signal {
             Signal::Value => Some(value),
-            Signal::Offline { .. } => None,
+            Signal::Offline { .. } | Signal::Occasion(_) => None,
             Signal::Change { over_ms } => Some(value - self.value(ts - over_ms)?),
             Signal::Unchanged { tolerance } => {
                 assert!(self.rule.schedule.is_none(), "what the histories use");

@@ -91,7 +91,11 @@ impl Compiled {
             Signal::Deviation(usual) => i64::from(usual.days) * DAY_MS + HOUR_MS,
             Signal::NightMinimum { .. } => 33 * DAY_MS,
             Signal::DailyMean { .. } => 2 * DAY_MS,
-            Signal::Value | Signal::Offline { .. } | Signal::Unchanged { .. } | Signal::Formula(_) => 0,
+            Signal::Value
+            | Signal::Offline { .. }
+            | Signal::Occasion(_)
+            | Signal::Unchanged { .. }
+            | Signal::Formula(_) => 0,
         };
         let mut site_metrics = Vec::new();
         if let Signal::Formula(formula) = &rule.signal {
@@ -142,7 +146,7 @@ impl Compiled {
     pub fn covers(&self, metric: Sym, sensor: Option<&SensorRef>) -> bool {
         let selector = &self.rule.selector;
         self.rule.enabled
-            && !matches!(self.rule.signal, Signal::Offline { .. })
+            && !matches!(self.rule.signal, Signal::Offline { .. } | Signal::Occasion(_))
             && (selector.metric == Sym::EMPTY || selector.metric == metric)
             && selects(selector, sensor)
     }

@@ -141,7 +141,7 @@ impl Source<'_> {
         }
         match &self.rule.rule.signal {
             Signal::Value => Some(value),
-            Signal::Offline { .. } => None,
+            Signal::Offline { .. } | Signal::Occasion(_) => None,
             Signal::Change { over_ms } => self.change(ts, *over_ms),
             Signal::Unchanged { tolerance } => Some(self.unchanged(latest, *tolerance, before)),
             Signal::Deviation(usual) => {

@@ -23,7 +23,7 @@ use crate::operators::ticked::Tagged;
 pub(super) const COLUMNS: &[Column] = &[
     Column::new("alert_id", Type::Text, "告警编号", "rule/sensor/metric/time raised at first."),
     Column::new("rule", Type::Text, "规则", "The rule."),
-    Column::new("target", Type::Text, "对象", "The sensor."),
+    Column::new("target", Type::Text, "对象", "The sensor, or the vehicle, case, road or tree."),
     Column::new("district", Type::Text, "区县", "The district of the sensor.").nullable(),
     Column::new(
         "severity",
@@ -38,7 +38,7 @@ pub(super) const COLUMNS: &[Column] = &[
     Column::new("owner", Type::Text, "负责人", "Who took it, or to whom it was given.").nullable(),
     Column::new("revision", Type::Int, "版本", "Number of changes of this row, 1 for the first."),
     Column::new("reason", Type::Text, "原因", "Why the row is as it is."),
-    Column::new("metric", Type::Text, "指标", "What the rule looks at; null for an offline rule.").nullable(),
+    Column::new("metric", Type::Text, "指标", "What the rule looks at, or the occasion; null for an offline rule.").nullable(),
     Column::new("peak", Type::Text, "最高级别", "How bad it was at worst."),
     Column::new("site", Type::Text, "站点", "The site of the sensor.").nullable(),
     Column::new("gateway", Type::Text, "网关", "The gateway of the sensor.").nullable(),
@@ -211,18 +211,20 @@ pub(crate) mod oracle {
     fn content(history: &History, id: &str, e: &Episode, first_raised: i64) -> Json {
         let metric = if e.metric == Sym::EMPTY { "silence, s" } else { history.name(e.metric) };
         let mut reason = String::new();
+        let city = CityTime::new(history.settings.utc_offset_min);
         if e.raised_ts != first_raised {
-            let city = CityTime::new(history.settings.utc_offset_min);
             reason = format!("re-dated from {}: ", city.say(first_raised));
         }
         reason += &match e.cleared_ts {
+            None if e.occasion => format!("{metric} since {}", city.say(e.first_ts)),
+            Some(_) if e.occasion => format!("{metric} since {}, which is over", city.say(e.first_ts)),
             None => format!("{metric} {} held {} s", e.value, (e.raised_ts - e.first_ts) as f64 / 1000.0),
             Some(_) => format!("{metric} {} no longer holds", e.value),
         };
         if e.times > 1 {
             reason += &format!(", {} times", e.times);
         }
-        if e.peak != e.severity {
+        if e.peak != e.severity && !e.occasion {
             reason += &format!(", was {}", e.peak.name());
         }
         json!({

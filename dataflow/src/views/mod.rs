@@ -51,7 +51,7 @@ use crate::operators::publish::{Outbox, ViewRow, publish};
 use crate::operators::ticked::{Inbox, Tagged};
 use crate::scores::brought;
 use crate::selection::Heads;
-use crate::{fleet, journeys, life, reach, series};
+use crate::{fleet, journeys, life, occasions, reach, series};
 use reference::CurrentRow;
 
 /// A view: what it is to others, and how it is rendered.
@@ -231,8 +231,7 @@ impl<'scope> Context<'scope> {
         let known = of(&[Kind::Sensor]).concat(rules.clone());
         let series::Said { sensors, episodes, sites, panes, replaced: replaced_readings } =
             series::operate(inputs.readings, known, inputs.bound.clone(), &settings, names, worker);
-        let compounds = series::compound::operate(sites, rules, &settings, names);
-        let alerts = life::operate(episodes.concat(compounds), inputs.actions, &settings, names);
+        let compounds = series::compound::operate(sites, rules.clone(), &settings, names);
         let vehicles::Said { vehicles, jumps, replaced: replaced_fixes, track } =
             vehicles::operate(inputs.fixes, of(&[Kind::Vehicle]), &settings, names);
         let fleet::Said { on_road, road_coverage, district_coverage, beside } =
@@ -249,6 +248,16 @@ impl<'scope> Context<'scope> {
             &settings,
             names,
         );
+        let sources = occasions::Sources {
+            trips: journeys.trips.clone(),
+            events: journeys.events.clone(),
+            cases: cases.cases.clone(),
+            roads: road_coverage.clone(),
+            current: current.clone(),
+        };
+        let lasting = occasions::operate(sources, rules, &settings, names);
+        let episodes = scope.concatenate([episodes, compounds, lasting]);
+        let alerts = life::operate(episodes, inputs.actions, &settings, names);
         let reach = reach::operate(only(&of(reach::KINDS), heads.reach), &settings, names);
         let brought = brought::operate(
             only(&district_coverage, heads.rates),

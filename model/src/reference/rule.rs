@@ -158,8 +158,65 @@ pub enum Signal {
         /// A day with fewer readings has none.
         min_count: u32,
     },
+    /// For how long something has lasted that is no reading, in seconds.
+    Occasion(Occasion),
     /// A condition in CEL: the signal is the number of levels whose condition is true, from the last one down.
     Formula(Arc<FormulaRef>),
+}
+
+/// What may last, of a vehicle, a case, a road or a tree. A rule about an occasion selects by district only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Occasion {
+    /// A trip in which the vehicle was too fast for long enough at least once: from its first fix to its last.
+    Overspeed,
+    /// A vehicle is in a fence.
+    FenceVisit,
+    /// A vehicle is in a fence, and longer than the fence allows: from when it entered.
+    FenceOverstay,
+    /// A vehicle has left its planned route.
+    RouteDeviation,
+    /// A vehicle should have been at a fence and did not come: as long as the window of the plan.
+    NeverCame,
+    /// A case is past its deadline, until it is handled.
+    CaseOverdue,
+    /// A road was not swept as often as planned: a day from when that was due.
+    RoadMissed,
+    /// An old or famous tree should have been cared for, until it is.
+    CareOverdue,
+}
+
+impl Occasion {
+    /// All.
+    pub const ALL: [Self; 8] = [
+        Self::Overspeed,
+        Self::FenceVisit,
+        Self::FenceOverstay,
+        Self::RouteDeviation,
+        Self::NeverCame,
+        Self::CaseOverdue,
+        Self::RoadMissed,
+        Self::CareOverdue,
+    ];
+
+    /// The name in records, and where a metric is asked for.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Overspeed => "overspeed",
+            Self::FenceVisit => "fence_visit",
+            Self::FenceOverstay => "fence_overstay",
+            Self::RouteDeviation => "route_deviation",
+            Self::NeverCame => "never_came",
+            Self::CaseOverdue => "case_overdue",
+            Self::RoadMissed => "road_missed",
+            Self::CareOverdue => "care_overdue",
+        }
+    }
+
+    /// The occasion called `name`.
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|occasion| occasion.name() == name)
+    }
 }
 
 /// What is usual: the days before.

@@ -7,8 +7,8 @@ use formula::alert::AlertScope;
 use formula::{Formula, Type};
 use model::Sym;
 use model::reference::rule::{
-    Against, Flap, FormulaRef, Level, Limit, MAX_LEVELS, MAX_SPAN_MS, RuleRef, Schedule, Selector, Severity,
-    Side, Signal, Usual,
+    Against, Flap, FormulaRef, Level, Limit, MAX_LEVELS, MAX_SPAN_MS, Occasion, RuleRef, Schedule, Selector,
+    Severity, Side, Signal, Usual,
 };
 use serde_json::Value as Json;
 
@@ -38,6 +38,7 @@ pub(super) fn parse(interner: &mut Interner, object: &Object) -> Result<RuleRef,
         .and_then(Json::as_array)
         .is_some_and(|levels| levels.iter().any(|level| level.get("condition").is_some()));
     let (signal, levels) = match (offline, condition, signal) {
+        _ if object.get("occasion").is_some_and(|occasion| !occasion.is_null()) => lasting(object)?,
         (Some(offline), None, None) => watch(object, offline)?,
         (None, Some(_), None) => formulas(object)?,
         (None, None, None) if conditional => formulas(object)?,
@@ -52,14 +53,14 @@ pub(super) fn parse(interner: &mut Interner, object: &Object) -> Result<RuleRef,
         _ => return Err(invalid("expected at most one of `offline`, `condition` and `signal`")),
     };
     let anything = match &signal {
-        Signal::Offline { .. } => true,
+        Signal::Offline { .. } | Signal::Occasion(_) => true,
         // A condition may look at the site, which needs to know of what.
         Signal::Formula(_) => false,
         _ => !selector.tags.is_empty(),
     };
     if selector.metric == Sym::EMPTY && !anything {
         return Err(
-            "missing_field: `metric` is missing: only an offline rule, or one with `tags`, goes without"
+            "missing_field: `metric` is missing: only a rule with `offline`, `occasion` or `tags` goes without"
                 .into(),
         );
     }
@@ -234,6 +235,36 @@ fn limits(object: &Object, default_clear: Option<f64>) -> Result<Vec<Level>, Rea
         levels.push(Level { severity: severity(level)?, limit });
     }
     ascending(levels)
+}
+
+/// What means nothing in a rule about an occasion.
+const NOT_OF_OCCASIONS: &[&str] = &[
+    "offline", "condition", "signal", "metric", "sensor_kind", "tags", "below", "clear", "hold_s", "clear_hold_s", "flap",
+    "schedule",
+];
+
+/// A rule about an occasion: its levels say after how many seconds.
+fn lasting(object: &Object) -> Result<(Signal, Vec<Level>), Reason> {
+    let name = text(object, "occasion")?.unwrap_or_default();
+    let Some(occasion) = Occasion::from_name(name) else {
+        let known: Vec<&str> = Occasion::ALL.iter().map(|occasion| occasion.name()).collect();
+        return Err(invalid(format!("`occasion` is `{name}`, expected one of {}", known.join(", "))));
+    };
+    let mut levels = Vec::new();
+    for level in level_objects(object)? {
+        let means_nothing = |field: &&&str| [object, level].iter().any(|of| of.get(**field).is_some_and(|value| !value.is_null()));
+        if let Some(field) = NOT_OF_OCCASIONS.iter().find(means_nothing) {
+            return Err(invalid(format!("`{field}` means nothing beside `occasion`")));
+        }
+        let raise = seconds(level, "above", 0.0, 0.0)? as f64 / 1000.0;
+        levels.push(Level { severity: severity(level)?, limit: Limit::Above { raise, clear: raise } });
+    }
+    if levels.windows(2).any(|pair| matches!((pair[0].limit, pair[1].limit),
+        (Limit::Above { raise: before, .. }, Limit::Above { raise, .. }) if raise < before))
+    {
+        return Err(invalid("each of `levels` must come at least as late as the one before"));
+    }
+    Ok((Signal::Occasion(occasion), ascending(levels)?))
 }
 
 fn compiled(field: &str, condition: &str) -> Result<Arc<str>, Reason> {
