@@ -114,7 +114,8 @@ pub(crate) fn operate<'s>(
         trees.flat_map(move |(tick, delta)| changes(tick, delta, |row| of_tree(row, what)))
     };
     let rules = rules.map(|(tick, delta)| (tick, In::Rule(delta)));
-    let retention = [settings.alert_retention_ms, settings.coverage_retention_ms, settings.journey_retention_ms];
+    let retention =
+        [settings.alert_retention_ms, settings.coverage_retention_ms, settings.journey_retention_ms];
     let logic = Occasions {
         settings: settings.clone(),
         retention: retention.into_iter().flatten().min(),
@@ -166,14 +167,7 @@ fn of_case(row: &CaseRow, what: Sym) -> Vec<Lasting> {
         Stage::Voided | Stage::Merged | Stage::Rejected => Some(row.stage_ts),
         Stage::Reported | Stage::Filed | Stage::Dispatched | Stage::Suspended => None,
     };
-    vec![Lasting {
-        kind: Occasion::CaseOverdue,
-        target: row.case,
-        what,
-        district: row.district,
-        from,
-        until,
-    }]
+    vec![Lasting { kind: Occasion::CaseOverdue, target: row.case, what, district: row.district, from, until }]
 }
 
 fn of_road(row: &RoadRow, within: impl Fn(Sym) -> Sym) -> Vec<Lasting> {
@@ -413,7 +407,9 @@ pub(crate) mod oracle {
                 fast.map(found).collect()
             }
             Occasion::FenceVisit => events(&|row| row["kind"] == "visit" || row["kind"] == "passage"),
-            Occasion::FenceOverstay => events(&|row| row["overstay"] == true && row["kind"] != "deviation" && row["kind"] != "missed"),
+            Occasion::FenceOverstay => events(&|row| {
+                row["overstay"] == true && row["kind"] != "deviation" && row["kind"] != "missed"
+            }),
             Occasion::RouteDeviation => events(&|row| row["kind"] == "deviation"),
             Occasion::NeverCame => events(&|row| row["kind"] == "missed"),
             Occasion::CaseOverdue => {
@@ -422,12 +418,20 @@ pub(crate) mod oracle {
                 let found = |row: Json| {
                     let stage = row["stage"].as_str().unwrap();
                     let until = match stage {
-                        "handled" | "verified" | "closed" => time(&row, "handled_ts").or(time(&row, "stage_ts")),
+                        "handled" | "verified" | "closed" => {
+                            time(&row, "handled_ts").or(time(&row, "stage_ts"))
+                        }
                         "voided" | "merged" | "rejected" => time(&row, "stage_ts"),
                         _ => None,
                     };
                     let district = row["district"].as_str().map(str::to_owned);
-                    (text(&row, "case_id"), name.to_owned(), district, time(&row, "deadline_ts").unwrap(), until)
+                    (
+                        text(&row, "case_id"),
+                        name.to_owned(),
+                        district,
+                        time(&row, "deadline_ts").unwrap(),
+                        until,
+                    )
                 };
                 late.map(found).collect()
             }
@@ -437,7 +441,13 @@ pub(crate) mod oracle {
                 let found = |row: Json| {
                     let due = time(&row, "due_ts").unwrap();
                     let what = format!("{name}/{}", text(&row, "shift"));
-                    (text(&row, "road"), what, row["district"].as_str().map(str::to_owned), due, Some(due + DAY))
+                    (
+                        text(&row, "road"),
+                        what,
+                        row["district"].as_str().map(str::to_owned),
+                        due,
+                        Some(due + DAY),
+                    )
                 };
                 missed.map(found).collect()
             }
@@ -449,7 +459,13 @@ pub(crate) mod oracle {
                     for care in &tree.care {
                         let next = tree.care.iter().copied().filter(|next| next > care).min();
                         if next.is_none_or(|next| next > care + every) {
-                            found.push((history.name(id).to_owned(), name.to_owned(), None, care + every, next));
+                            found.push((
+                                history.name(id).to_owned(),
+                                name.to_owned(),
+                                None,
+                                care + every,
+                                next,
+                            ));
                         }
                     }
                 }
@@ -476,12 +492,19 @@ pub(crate) mod oracle {
                 .levels
                 .iter()
                 .filter_map(|level| {
-                    let Limit::Above { raise, .. } = level.limit else { panic!("an occasion has no such limit") };
+                    let Limit::Above { raise, .. } = level.limit else {
+                        panic!("an occasion has no such limit")
+                    };
                     let when = from + (raise * 1000.0) as i64;
-                    (when <= now && until.is_none_or(|until| when < until)).then_some((when, raise, level.severity))
+                    (when <= now && until.is_none_or(|until| when < until)).then_some((
+                        when,
+                        raise,
+                        level.severity,
+                    ))
                 })
                 .collect();
-            let (Some(first), Some(worst)) = (reached.first(), reached.iter().map(|level| level.2).max()) else {
+            let (Some(first), Some(worst)) = (reached.first(), reached.iter().map(|level| level.2).max())
+            else {
                 continue;
             };
             episodes.push(Episode {

@@ -8,6 +8,7 @@ mod cases;
 mod fleet;
 mod greens;
 mod journeys;
+mod occasions;
 pub(crate) mod parks;
 mod scores;
 mod workload;
@@ -445,7 +446,9 @@ proptest! {
 
     #[test]
     fn every_view_equals_its_oracle_at_every_tick(events in events()) {
-        check(&history(events, settings()));
+        let mut history = history(events, settings());
+        occasions::add_rules(&mut history);
+        check(&history);
     }
 
     #[test]

@@ -437,7 +437,9 @@ impl Decoder {
                 network.draw(legs, fix.epoch.max(last.fix.epoch), &mut line);
                 if line.is_empty() {
                     // It stands, or steps back by noise.
-                    line.extend([network.spot(&self.chosen(last)), spot].into_iter().flatten().map(|spot| spot.place));
+                    line.extend(
+                        [network.spot(&self.chosen(last)), spot].into_iter().flatten().map(|spot| spot.place),
+                    );
                 }
             }
             out.push(Step { fix, spot, line });

@@ -9,6 +9,7 @@ use model::reference::shift::ShiftRef;
 use model::{Fix, Kind, LogPos, RefBody, RefRecord, Row, StreamId, Sym, Tick, TickLength, Typed};
 use proptest::prelude::*;
 
+use super::occasions::add_rules;
 use super::{History, START, TICKS, check_views};
 use crate::Settings;
 
@@ -17,7 +18,7 @@ const TICK_MS: u64 = 300_000;
 /// Distance between the fixes of a run, ms.
 const STEP_MS: i64 = 20_000;
 /// The views that these histories are about.
-const CONCERNED: [&str; 4] = ["vehicles", "road_coverage", "district_coverage", "gps_quality"];
+const CONCERNED: [&str; 5] = ["vehicles", "road_coverage", "district_coverage", "gps_quality", "alerts"];
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
@@ -271,7 +272,9 @@ proptest! {
 
     #[test]
     fn coverage_equals_its_oracle_at_every_tick(events in events()) {
-        check(&history(events, settings()));
+        let mut history = history(events, settings());
+        add_rules(&mut history);
+        check(&history);
     }
 
     #[test]
@@ -341,7 +344,10 @@ fn a_wrong_reference_system_is_suspected() {
     check_views(&history, |view| view == "gps_quality");
     let rows = (super::super::views::gps_quality::VIEW.oracle)(&history, history.last());
     let of = |vehicle: &str| rows.iter().find(|row| row["vehicle_id"] == vehicle).unwrap();
-    assert_eq!((&of("vehicle0")["datum"], &of("vehicle1")["datum"]), (&serde_json::Value::Null, &"gcj02".into()));
+    assert_eq!(
+        (&of("vehicle0")["datum"], &of("vehicle1")["datum"]),
+        (&serde_json::Value::Null, &"gcj02".into())
+    );
     assert!(of("vehicle0")["near_road"].as_f64().unwrap() > 0.9);
     assert!(of("vehicle1")["near_road"].as_f64().unwrap() < 0.1);
 }

@@ -8,6 +8,7 @@ use model::reference::{LonLat, ParkRef, ParkStatus};
 use model::{Kind, LogPos, Names, RefBody, RefRecord, Row, StreamId, Sym, Typed};
 use proptest::prelude::*;
 
+use super::occasions::add_rules;
 use super::parks::{blob, check};
 use super::{History, START, TICK, TICKS, settings};
 use crate::Settings;
@@ -145,7 +146,7 @@ proptest! {
     #[test]
     fn greens_and_care_equal_their_oracles_at_every_tick(mut edits in proptest::collection::vec(edit(), 0..60)) {
         edits.sort_by_key(|(tick, _)| *tick);
-        let views = Some(["green_metrics", "trees", "care_assessments"].map(str::to_owned).to_vec());
+        let views = Some(["green_metrics", "trees", "care_assessments", "alerts"].map(str::to_owned).to_vec());
         let settings = Settings { green_edition: "edition37".into(), views, ..settings() };
         let mut history = History::new(settings);
         for (n, (tick, edit)) in (0u64..).zip(edits) {
@@ -155,6 +156,7 @@ proptest! {
             let record = Box::new(RefRecord { pos, kind, id, ts: None, body });
             history.rows.push((START + u64::from(tick) * TICK, Row::Reference(record)));
         }
+        add_rules(&mut history);
         check(&history);
     }
 }

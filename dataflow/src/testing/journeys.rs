@@ -10,6 +10,7 @@ use model::reference::fence::{FencePlan, FenceRef, FenceShape};
 use model::{Fix, Kind, LogPos, Names, RefBody, RefRecord, Refused, Row, StreamId, Tick, Typed};
 use proptest::prelude::*;
 
+use super::occasions::add_rules;
 use super::{History, START, TICK, TICKS, check, settings};
 use crate::Settings;
 
@@ -174,7 +175,9 @@ proptest! {
 
     #[test]
     fn journeys_equal_their_oracles_at_every_tick(events in events()) {
-        check(&history(events, short()));
+        let mut history = history(events, short());
+        add_rules(&mut history);
+        check(&history);
     }
 
     #[test]

@@ -38,7 +38,13 @@ pub(super) const COLUMNS: &[Column] = &[
     Column::new("owner", Type::Text, "负责人", "Who took it, or to whom it was given.").nullable(),
     Column::new("revision", Type::Int, "版本", "Number of changes of this row, 1 for the first."),
     Column::new("reason", Type::Text, "原因", "Why the row is as it is."),
-    Column::new("metric", Type::Text, "指标", "What the rule looks at, or the occasion; null for an offline rule.").nullable(),
+    Column::new(
+        "metric",
+        Type::Text,
+        "指标",
+        "What the rule looks at, or the occasion; null for an offline rule.",
+    )
+    .nullable(),
     Column::new("peak", Type::Text, "最高级别", "How bad it was at worst."),
     Column::new("site", Type::Text, "站点", "The site of the sensor.").nullable(),
     Column::new("gateway", Type::Text, "网关", "The gateway of the sensor.").nullable(),

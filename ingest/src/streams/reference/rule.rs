@@ -239,7 +239,17 @@ fn limits(object: &Object, default_clear: Option<f64>) -> Result<Vec<Level>, Rea
 
 /// What means nothing in a rule about an occasion.
 const NOT_OF_OCCASIONS: &[&str] = &[
-    "offline", "condition", "signal", "metric", "sensor_kind", "tags", "below", "clear", "hold_s", "clear_hold_s", "flap",
+    "offline",
+    "condition",
+    "signal",
+    "metric",
+    "sensor_kind",
+    "tags",
+    "below",
+    "clear",
+    "hold_s",
+    "clear_hold_s",
+    "flap",
     "schedule",
 ];
 
@@ -252,16 +262,19 @@ fn lasting(object: &Object) -> Result<(Signal, Vec<Level>), Reason> {
     };
     let mut levels = Vec::new();
     for level in level_objects(object)? {
-        let means_nothing = |field: &&&str| [object, level].iter().any(|of| of.get(**field).is_some_and(|value| !value.is_null()));
+        let means_nothing = |field: &&&str| {
+            [object, level].iter().any(|of| of.get(**field).is_some_and(|value| !value.is_null()))
+        };
         if let Some(field) = NOT_OF_OCCASIONS.iter().find(means_nothing) {
             return Err(invalid(format!("`{field}` means nothing beside `occasion`")));
         }
         let raise = seconds(level, "above", 0.0, 0.0)? as f64 / 1000.0;
         levels.push(Level { severity: severity(level)?, limit: Limit::Above { raise, clear: raise } });
     }
-    if levels.windows(2).any(|pair| matches!((pair[0].limit, pair[1].limit),
-        (Limit::Above { raise: before, .. }, Limit::Above { raise, .. }) if raise < before))
-    {
+    if levels.windows(2).any(|pair| {
+        matches!((pair[0].limit, pair[1].limit),
+        (Limit::Above { raise: before, .. }, Limit::Above { raise, .. }) if raise < before)
+    }) {
         return Err(invalid("each of `levels` must come at least as late as the one before"));
     }
     Ok((Signal::Occasion(occasion), ascending(levels)?))
