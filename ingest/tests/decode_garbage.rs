@@ -328,6 +328,18 @@ const BAD: &[(StreamId, &str, &str, &[&str])] = &[
     ),
     (
         Reference,
+        r#"{"kind":"rule","id":"r","severity":"notice","occasion":"too_late"}"#,
+        "invalid_rule",
+        &["`occasion`", "`too_late`", "case_overdue"],
+    ),
+    (
+        Reference,
+        r#"{"kind":"rule","id":"r","severity":"notice","occasion":"case_overdue","hold_s":60}"#,
+        "invalid_rule",
+        &["`hold_s`", "`occasion`"],
+    ),
+    (
+        Reference,
         r#"{"kind":"rule","id":"r","severity":"notice","offline":{}}"#,
         "missing_field",
         &["`offline.heartbeats`"],

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use ingest::streams::{Decoded, Decoder, Limits, RecordMeta, check, parse_time, shipped};
-use model::reference::rule::{Against, Flap, Schedule, Side, Usual};
+use model::reference::rule::{Against, Flap, Occasion, Schedule, Side, Usual};
 use model::reference::{Level, Limit, RuleRef, Severity, Signal};
 use model::rows::LimitUnit;
 use model::{
@@ -465,6 +465,11 @@ fn rules_have_defaults() {
     assert_eq!((below.hold_ms, below.enabled), (250, false));
     let offline = rule(r#""offline":{"heartbeats":3}"#);
     assert_eq!((offline.selector.metric, offline.signal), (Sym::EMPTY, Signal::Offline { heartbeats: 3.0 }));
+    let late = rule(r#""occasion":"case_overdue","district":"宝塔区""#);
+    assert_eq!(late.signal, Signal::Occasion(Occasion::CaseOverdue));
+    assert_eq!(late.levels, level(Limit::Above { raise: 0.0, clear: 0.0 }));
+    let later = rule(r#""occasion":"fence_visit","above":600"#);
+    assert_eq!(later.levels, level(Limit::Above { raise: 600.0, clear: 600.0 }));
     let usual = Usual { days: 14, min_days: 3, floor: 0.0, floor_share: 0.0, side: Side::Both };
     let deviation = rule(r#""metric":"m","signal":{"deviation":{}},"above":8"#);
     assert_eq!(deviation.signal, Signal::Deviation(usual));
