@@ -3,7 +3,7 @@
 //! **Meaning.** One alert per episode that was ever said. It is *open* while the episode lasts, *acknowledged* once an
 //! operator says so, *cleared* when the episode ends, *closed* when an operator closes it; *withdrawn* when later or
 //! corrected data, a changed rule or a changed sensor show that it never was. An episode that vanishes at the tick at
-//! which another of the same rule and series appears that overlaps it has been **re-dated**: the alert stays, with its
+//! which another of the same rule and series appears that overlaps it (one without length: within which it lies) has been **re-dated**: the alert stays, with its
 //! id, its owner and what was done about it. Actions count in order of `ts`, whatever order they arrive in; an `undo`
 //! takes one back, and a shelf ends by itself. `revision` counts the changes of the row that have been said.
 //!

@@ -41,6 +41,21 @@ impl<K: Hash + Eq + Copy, S> KeyedState<K, S> {
         &mut self.states.entry(key).or_default().0
     }
 
+    /// The state of `key`, made new if there is none, for `visit`, which says when to wake the key: as
+    /// [`KeyedState::entry`] and then [`KeyedState::wake`], with one look for the key.
+    pub fn visit(&mut self, key: K, visit: impl FnOnce(&mut S) -> Option<Tick>)
+    where
+        S: Default,
+    {
+        let (state, appointment) = self.states.entry(key).or_default();
+        if let Some(due) = visit(state)
+            && appointment.is_none_or(|earlier| earlier > due)
+        {
+            *appointment = Some(due);
+            self.appointments.park(due, key);
+        }
+    }
+
     /// The state of `key`, if there is one.
     pub fn get_mut(&mut self, key: K) -> Option<&mut S> {
         self.states.get_mut(&key).map(|(state, _)| state)

@@ -14,6 +14,7 @@ use std::rc::Rc;
 use model::{Changes, Op, Tick, Value, ViewId, ViewSpec};
 use timely::dataflow::ProbeHandle;
 use timely::dataflow::channels::pact::Pipeline;
+use timely::dataflow::operators::vec::Filter;
 use timely::dataflow::operators::{Probe, generic::Operator};
 
 use super::delta::Delta;
@@ -52,6 +53,19 @@ impl Outbox {
         }
         taken
     }
+}
+
+/// Only the deltas that change what a row shows: some of what rows derive from has no column, and may change alone.
+pub fn shown<R: ViewRow>(rows: Tagged<'_, Delta<R>>) -> Tagged<'_, Delta<R>> {
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    rows.filter(move |(_, delta)| {
+        let (Some(old), Some(new)) = (&delta.old, &delta.new) else { return true };
+        before.clear();
+        after.clear();
+        old.values(&mut before);
+        new.values(&mut after);
+        before != after
+    })
 }
 
 /// Publishes the rows of one view.

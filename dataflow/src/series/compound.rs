@@ -307,12 +307,18 @@ impl Passing {
         self.moved.push((sensor, from, reference));
     }
 
-    /// Says what this tick means for sites. `series` finds the series of a sensor, `all` its sensors with their site.
+    /// Whether any rule of a site looks at `metric`.
+    pub(super) fn wants(&self, metric: Sym) -> bool {
+        self.wanted.contains(&metric)
+    }
+
+    /// Says what this tick means for sites: `spans` is what changed in the series that are wanted. `series` finds the series
+    /// of a sensor, `sensors` are all with their site.
     pub(super) fn flush<'a>(
         &mut self,
         tick: Tick,
         rules: &Rules,
-        spans: &HashMap<(Sym, Sym), Span>,
+        spans: &[((Sym, Sym), Span)],
         sensors: impl Iterator<Item = (Sym, Sym)>,
         series: impl Fn(Sym) -> Option<(Sym, &'a [(Sym, super::Series)])>,
         out: &mut Vec<(Tick, SiteChange)>,

@@ -48,10 +48,10 @@ use compound::{Passing, SiteChange};
 use episodes::Episode;
 use judging::Judging;
 use moments::CityTime;
-use panes::{Group, PaneChange, Panes};
+use panes::{Group, PaneChange, Panes, Place};
 use rules::{Covering, Rules};
 use signal::Source;
-use silence::Silences;
+use silence::{Silences, Watch};
 use verdict::Verdict;
 
 /// One reading within its series.
@@ -86,6 +86,12 @@ struct Series {
     /// The rules that cover the series; found when first needed.
     #[serde(skip)]
     covering: Option<Arc<Covering>>,
+    /// Where its panes are.
+    #[serde(skip)]
+    place: Option<Place>,
+    /// What changed in this tick.
+    #[serde(skip)]
+    span: Option<Span>,
     said: Option<SensorRow>,
 }
 
@@ -96,6 +102,9 @@ struct Sensor {
     series: Vec<(Sym, Series)>,
     /// By offline rule that watches the sensor.
     silences: BTreeMap<Sym, Silences>,
+    /// Those rules; found when first needed.
+    #[serde(skip)]
+    watching: Option<Vec<Watching>>,
     /// The partition of the log that its last reading came from.
     partition: u16,
     /// Greatest event time heard, whatever the metric and quality.
@@ -106,19 +115,6 @@ impl Sensor {
     /// Its site; empty when it has none.
     fn site(&self) -> Sym {
         self.reference.as_ref().map_or(Sym::EMPTY, |reference| reference.site)
-    }
-
-    /// The series of `metric`; `begins` is called for a new one.
-    fn series(&mut self, metric: Sym, begins: impl FnOnce()) -> &mut Series {
-        let at = match self.series.iter().position(|(name, _)| *name == metric) {
-            Some(at) => at,
-            None => {
-                begins();
-                self.series.push((metric, Series::default()));
-                self.series.len() - 1
-            }
-        };
-        &mut self.series[at].1
     }
 
     /// When the sensor was heard next to `ts`, before and after, in any metric.
@@ -228,6 +224,8 @@ pub struct SeriesLogic {
     panes: Panes,
     passing: Passing,
     behind: Behind,
+    /// Sensors and the places of their readings, while a tick is taken in.
+    order: Vec<(Sym, u32)>,
 }
 
 impl SeriesLogic {
@@ -243,6 +241,7 @@ impl SeriesLogic {
             panes: Panes::new(settings),
             passing: Passing::default(),
             behind: Behind::default(),
+            order: Vec::new(),
         }
     }
 
@@ -281,8 +280,9 @@ impl SeriesLogic {
                 let site = from.as_ref().map_or(Sym::EMPTY, |reference| reference.site);
                 self.passing.sensor_changed(id, site, new.clone());
                 state.reference = new;
-                for (metric, series) in &state.series {
-                    self.panes.regroup(id, *metric, &series.points, from.as_ref(), to.as_ref());
+                for (metric, series) in &mut state.series {
+                    let to = self.panes.regroup(id, *metric, &series.points, from.as_ref(), to.as_ref());
+                    series.place = to.or(series.place);
                 }
                 let rules: Vec<Sym> = self.rules.iter().map(|(id, _)| id).collect();
                 self.judge_anew(id, &rules, now, out);
@@ -295,10 +295,11 @@ impl SeriesLogic {
     /// Judges a sensor's whole history by `rules` as they are now; whether any of them covers or covered it.
     fn judge_anew(&mut self, id: Sym, rules: &[Sym], now: i64, out: &mut Vec<Delta<Episode>>) -> bool {
         let Some(sensor) = self.sensors.get_mut(id) else { return false };
+        // They are found again when they are needed.
+        sensor.watching = None;
         let known = sensor.reference.as_ref();
         let mut minds = false;
         for (metric, series) in &mut sensor.series {
-            // Found again when it is needed.
             series.covering = None;
             let points = &series.points;
             for rule_id in rules {
@@ -347,110 +348,178 @@ impl SeriesLogic {
         minds
     }
 
-    fn reading(&mut self, reading: &Reading, changed: &mut Changed, out: &mut Vec<Delta<Episode>>) {
+    /// Takes in the readings of a sensor in a tick, folds what changed, lets time pass, and says the new rows.
+    fn settle<'a>(
+        &mut self,
+        id: Sym,
+        tick: Tick,
+        readings: impl Iterator<Item = &'a Reading>,
+        changed: &mut Changed,
+        sensors: &mut Vec<(Tick, Delta<SensorRow>)>,
+    ) {
+        let now = i64::try_from(tick).unwrap_or(i64::MAX);
+        let Self { settings, rules, panes, behind, passing, .. } = self;
+        let moment = Moment {
+            id,
+            now,
+            forget: settings.alert_retention_ms.map(|retention| now - retention),
+            horizon: settings.horizon_ms.map(|horizon| now - horizon),
+            city: self.city,
+            names: &self.names,
+        };
+        self.sensors.visit(id, |sensor| {
+            let watching = sensor.watching.take().unwrap_or_else(|| sensor.watched_by(id, rules));
+            for reading in readings {
+                sensor.hear(reading, &watching, panes, changed);
+            }
+            let (wake, unsure) = sensor.pass(&moment, &watching, behind, changed);
+            sensor.watching = Some(watching);
+            let due =
+                sensor.say(&moment, unsure, rules, passing, changed, |delta| sensors.push((tick, delta)));
+            // Due strictly after now: what is due at or before now has been settled.
+            earliest(wake, due).map(|at| settings.tick.ceil(at.max(now + 1)))
+        });
+    }
+}
+
+/// Which sensor is looked at, and when.
+struct Moment<'a> {
+    id: Sym,
+    now: i64,
+    /// Episodes that ended before this are forgotten.
+    forget: Option<i64>,
+    horizon: Option<i64>,
+    city: CityTime,
+    names: &'a Names,
+}
+
+/// An offline rule that watches a sensor.
+#[derive(Clone, Debug)]
+struct Watching {
+    rule: Sym,
+    watch: Watch,
+    context: episodes::Context,
+}
+
+impl Sensor {
+    /// The offline rules that watch it.
+    fn watched_by(&self, id: Sym, rules: &Rules) -> Vec<Watching> {
+        let known = self.reference.as_ref();
+        let watching = rules.iter().filter_map(|(rule, compiled)| {
+            let watch = silence::watch(&compiled.rule, known)?;
+            let context = episodes::Context::new(rule, &compiled.rule, id, Sym::EMPTY, known);
+            Some(Watching { rule, watch, context })
+        });
+        watching.collect()
+    }
+
+    /// Takes in a reading.
+    fn hear(&mut self, reading: &Reading, watching: &[Watching], panes: &mut Panes, changed: &mut Changed) {
         let ts = reading.ts;
-        let sensor = self.sensors.entry(reading.sensor);
-        let (heard, reference) = (sensor.heard, sensor.reference.clone());
-        sensor.heard = heard.max(Some(ts));
-        sensor.partition = reading.pos.partition;
+        let heard = self.heard;
+        self.heard = heard.max(Some(ts));
+        self.partition = reading.pos.partition;
         // Adding zero turns −0 into 0, so that equal values are equal bits.
         let point = Point { ts, value: reading.value + 0.0, quality: reading.quality };
-        let rules = &self.rules;
         // Another metric of the same time has told already that the sensor was heard then.
-        let elsewhere = heard >= Some(ts) && sensor.series.iter().any(|(_, series)| series.points.has(ts));
-        let (panes, group) = (&mut self.panes, Group::of(reading.metric, reference.as_ref()));
-        let series = sensor.series(reading.metric, || panes.join(reading.sensor, group));
+        let elsewhere = heard >= Some(ts) && self.series.iter().any(|(_, series)| series.points.has(ts));
+        let known = self.reference.as_ref();
+        let at = self.series.iter().position(|(metric, _)| *metric == reading.metric);
+        let at = at.unwrap_or_else(|| {
+            self.series.push((reading.metric, Series::default()));
+            self.series.len() - 1
+        });
+        let series = &mut self.series[at].1;
+        let place =
+            *series.place.get_or_insert_with(|| panes.join(reading.sensor, Group::of(reading.metric, known)));
         let in_order = series.points.last().is_none_or(|last| last.ts() < ts);
         let (_, old) = series.points.insert(point);
-        let known = old.is_some() || elsewhere;
         if old.is_some() {
             *changed.replaced.entry((reading.pos.stream, reading.pos.partition)).or_default() += 1;
         }
-        self.panes.replace(group, ts, old.and_then(|old| old.counted()), point.counted());
+        panes.replace(place, ts, old.and_then(|old| old.counted()), point.counted());
+        let span = series.span.unwrap_or(Span { from: ts, until: ts, in_order: true });
+        series.span = Some(Span {
+            from: span.from.min(ts),
+            until: span.until.max(ts),
+            in_order: span.in_order && in_order,
+        });
         match heard {
             None => {
-                let watching =
-                    rules.iter().filter(|(_, rule)| silence::watch(&rule.rule, reference.as_ref()).is_some());
-                sensor.silences = watching.map(|(id, _)| (id, Silences::default())).collect();
+                let silences = |watching: &Watching| (watching.rule, Silences::default());
+                self.silences = watching.iter().map(silences).collect();
             }
-            Some(heard) if !known => {
+            Some(heard) if old.is_none() && !elsewhere => {
                 // Silences care for times only; the neighbours of a late one have to be looked for.
-                let around = if heard < ts { (Some(heard), None) } else { sensor.heard_around(ts) };
-                for (rule_id, silences) in &mut sensor.silences {
-                    let rule = rules.get(*rule_id);
-                    if let Some((rule, watch)) =
-                        rule.and_then(|rule| Some((rule, silence::watch(&rule.rule, reference.as_ref())?)))
-                    {
-                        let context = episodes::Context::new(
-                            *rule_id,
-                            &rule.rule,
-                            reading.sensor,
-                            Sym::EMPTY,
-                            reference.as_ref(),
-                        );
-                        silences.heard(watch, ts, around, &context, out);
+                let around = if heard < ts { (Some(heard), None) } else { self.heard_around(ts) };
+                for Watching { rule, watch, context } in watching {
+                    if let Some(silences) = self.silences.get_mut(rule) {
+                        silences.heard(*watch, ts, around, context, &mut changed.episodes);
                     }
                 }
             }
             Some(_) => {}
         }
-        let span = changed.spans.entry((reading.sensor, reading.metric));
-        let span = span.or_insert(Span { from: ts, until: ts, in_order: true });
-        *span =
-            Span { from: span.from.min(ts), until: span.until.max(ts), in_order: span.in_order && in_order };
     }
 
-    /// Folds what changed, lets time pass, and says the new rows.
-    fn settle(
+    /// Lets silence pass: when time alone will change something, and whether it can't be told if it is silent.
+    fn pass(
         &mut self,
-        id: Sym,
-        tick: Tick,
-        changed: &Changed,
-        out: &mut Vec<Delta<Episode>>,
-        sensors: &mut Vec<(Tick, Delta<SensorRow>)>,
-    ) {
-        let Some(sensor) = self.sensors.get_mut(id) else { return };
-        let now = i64::try_from(tick).unwrap_or(i64::MAX);
-        let forget = self.settings.alert_retention_ms.map(|retention| now - retention);
-        let horizon = self.settings.horizon_ms.map(|horizon| now - horizon);
-        let known = sensor.reference.as_ref();
-        let mut wake: Option<i64> = None;
-        let (mut offline, mut unsure) = (false, false);
-        for (rule_id, silences) in &mut sensor.silences {
-            let Some(rule) = self.rules.get(*rule_id) else { continue };
-            let watch = silence::watch(&rule.rule, known);
-            let (Some(watch), Some(heard)) = (watch, sensor.heard) else { continue };
-            let context = episodes::Context::new(*rule_id, &rule.rule, id, Sym::EMPTY, known);
+        moment: &Moment<'_>,
+        watching: &[Watching],
+        behind: &mut Behind,
+        changed: &mut Changed,
+    ) -> (Option<i64>, bool) {
+        let (mut wake, mut unsure) = (None, false);
+        let Some(heard) = self.heard else { return (wake, unsure) };
+        for Watching { rule, watch, context } in watching {
+            let Some(silences) = self.silences.get_mut(rule) else { continue };
             // What is not read yet may hold a sign of life: until it is, silence proves nothing.
-            let clock = self.behind.clock(sensor.partition, now);
-            silences.pass(watch, heard, clock, &context, out);
-            offline |= silences.lasting() && !watch.shadow;
-            match silences.due(watch, heard) {
-                Some(due) if due <= now => {
+            let clock = behind.clock(self.partition, moment.now);
+            silences.pass(*watch, heard, clock, context, &mut changed.episodes);
+            match silences.due(*watch, heard) {
+                Some(due) if due <= moment.now => {
                     unsure |= !watch.shadow;
-                    self.behind.wait(sensor.partition, id);
+                    behind.wait(self.partition, moment.id);
                 }
                 due => wake = earliest(wake, due),
             }
-            if let Some(before) = forget {
+            if let Some(before) = moment.forget {
                 silences.prune(before);
             }
         }
-        for (metric, series) in &mut sensor.series {
-            let span = changed.spans.get(&(id, *metric)).copied();
-            let rules = &mut self.rules;
-            let covering = Arc::clone(series.covering.get_or_insert_with(|| rules.covering(*metric, known)));
-            let of = Judging {
-                id,
-                metric: *metric,
-                known,
-                city: self.city,
-                names: &self.names,
-                now,
-                forget,
-                horizon,
-            };
-            let (worst, due) = of.series(series, &covering, span, out);
+        (wake, unsure)
+    }
+
+    /// Judges what changed and says the rows that are new; when time alone will change something.
+    fn say(
+        &mut self,
+        &Moment { id, now, forget, horizon, city, names }: &Moment<'_>,
+        unsure: bool,
+        rules: &mut Rules,
+        passing: &Passing,
+        changed: &mut Changed,
+        mut said: impl FnMut(Delta<SensorRow>),
+    ) -> Option<i64> {
+        let mut wake = None;
+        let known = self.reference.as_ref();
+        let live = |watching: &&Watching| !watching.watch.shadow;
+        let offline = self
+            .watching
+            .iter()
+            .flatten()
+            .filter(live)
+            .any(|watching| self.silences.get(&watching.rule).is_some_and(Silences::lasting));
+        for (metric, series) in &mut self.series {
+            let span = series.span.take();
+            if let Some(span) = span
+                && passing.wants(*metric)
+            {
+                changed.spans.push(((id, *metric), span));
+            }
+            let covering = series.covering.take().unwrap_or_else(|| rules.covering(*metric, known));
+            let of = Judging { id, metric: *metric, known, city, names, now, forget, horizon };
+            let (worst, due) = of.series(series, &covering, span, &mut changed.episodes);
             wake = earliest(wake, due);
             let latest = series.points.latest(|point| point.quality != Quality::Bad);
             let row = SensorRow {
@@ -468,16 +537,14 @@ impl SeriesLogic {
             };
             if series.said.as_ref() != Some(&row) {
                 let old = series.said.replace(row.clone());
-                sensors.push((tick, Delta { old, new: Some(row) }));
+                said(Delta { old, new: Some(row) });
             }
             if let Some(horizon) = horizon {
                 series.points.prune(horizon - covering.lookback_ms, 2);
             }
+            series.covering = Some(covering);
         }
-        if let Some(at) = wake {
-            // Due strictly after now: what is due at or before now has been settled.
-            self.sensors.wake(id, self.settings.tick.ceil(at.max(now + 1)));
-        }
+        wake
     }
 }
 
@@ -499,13 +566,15 @@ pub struct Span {
     pub in_order: bool,
 }
 
-/// What the readings of one tick changed.
+/// What one tick changed.
 #[derive(Default)]
 struct Changed {
-    /// What changed in each series.
-    spans: HashMap<(Sym, Sym), Span>,
+    /// What changed in the series that rules of sites look at.
+    spans: Vec<((Sym, Sym), Span)>,
     /// Readings that took the place of earlier ones, by partition.
     replaced: BTreeMap<(StreamId, u16), i64>,
+    /// Changes of episodes, in order.
+    episodes: Vec<Delta<Episode>>,
 }
 
 impl Fed for SeriesLogic {
@@ -517,13 +586,12 @@ impl Fed for SeriesLogic {
         let now = i64::try_from(tick).unwrap_or(i64::MAX);
         let mut touched: HashSet<Sym> = HashSet::default();
         let mut changed = Changed::default();
-        let mut episodes = Vec::new();
         let mut edited: HashSet<(Kind, Sym)> = HashSet::default();
         for known in known.drain(..) {
             match known {
                 In::Reference(delta) => {
                     edited.extend(delta.key());
-                    self.reference(delta, now, &mut episodes, &mut touched);
+                    self.reference(delta, now, &mut changed.episodes, &mut touched);
                 }
                 In::Bound(partition, read) => {
                     let before = now - self.settings.tick.as_millis() as i64;
@@ -531,15 +599,25 @@ impl Fed for SeriesLogic {
                 }
             }
         }
-        // Log order decides which of two readings of one time counts; rows mostly come in it.
-        readings.sort_by_key(|reading| reading.pos);
-        for reading in readings.iter() {
-            self.reading(reading, &mut changed, &mut episodes);
-            touched.insert(reading.sensor);
-        }
         touched.extend(self.sensors.woken(tick));
+        // Log order decides which of two readings of one time counts. Rows mostly come in it; sensor by sensor, what a
+        // sensor needs is looked for once.
+        readings.sort_by_key(|reading| reading.pos);
+        let mut order = std::mem::take(&mut self.order);
+        order.extend((0u32..).zip(readings.iter()).map(|(n, reading)| (reading.sensor, n)));
+        order.sort_unstable();
+        for run in order.chunk_by(|(one, _), (next, _)| one == next) {
+            let id = run[0].0;
+            if !touched.is_empty() {
+                touched.remove(&id);
+            }
+            let mine = run.iter().map(|(_, n)| &readings[*n as usize]);
+            self.settle(id, tick, mine, &mut changed, &mut out.sensors);
+        }
+        order.clear();
+        self.order = order;
         for id in touched {
-            self.settle(id, tick, &changed, &mut episodes, &mut out.sensors);
+            self.settle(id, tick, std::iter::empty(), &mut changed, &mut out.sensors);
         }
         let sensors = &self.sensors;
         let points = |sensor, metric| {
@@ -557,7 +635,7 @@ impl Fed for SeriesLogic {
             Some((_, sensor, ..)) if edited.contains(&(Kind::Sensor, sensor)) => Cause::Sensor,
             _ => Cause::Data,
         };
-        out.episodes.extend(merged(episodes).map(|delta| {
+        out.episodes.extend(merged(changed.episodes).map(|delta| {
             let cause = cause(&delta);
             (tick, (delta, cause))
         }));

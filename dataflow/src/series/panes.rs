@@ -104,6 +104,10 @@ pub struct Panes {
     forgotten: i64,
 }
 
+/// Where a group is; it stays there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place(usize);
+
 /// One group's panes.
 struct Shares {
     group: Group,
@@ -157,18 +161,19 @@ impl Panes {
         })
     }
 
-    /// `sensor` has a series in `group` from now on.
-    pub fn join(&mut self, sensor: Sym, group: Group) {
+    /// `sensor` has a series in `group`, which is in this place, from now on.
+    pub fn join(&mut self, sensor: Sym, group: Group) -> Place {
         let place = self.place(group);
         self.groups[place].members.insert(sensor);
+        Place(place)
     }
 
-    /// A reading at `ts` of a member of `group` counted `old` and now counts `new`.
-    pub fn replace(&mut self, group: Group, ts: i64, old: Option<f64>, new: Option<f64>) {
+    /// A reading at `ts` of a member of the group in `place` counted `old` and now counts `new`.
+    pub fn replace(&mut self, Place(place): Place, ts: i64, old: Option<f64>, new: Option<f64>) {
         if old == new {
             return;
         }
-        let (place, number) = (self.place(group), ts.div_euclid(self.step));
+        let number = ts.div_euclid(self.step);
         let pane = self.groups[place].pane(number);
         if let (Some(old), Some(mut share)) = (old, pane.share) {
             share.count -= 1;
@@ -185,7 +190,7 @@ impl Panes {
         }
     }
 
-    /// The sensor's record changed: its readings go from one group to another.
+    /// The sensor's record changed: its readings go from one group to another. Where the series is now, if it moved.
     pub fn regroup(
         &mut self,
         sensor: Sym,
@@ -193,18 +198,19 @@ impl Panes {
         points: &Timeline<Point>,
         from: Option<&SensorRef>,
         to: Option<&SensorRef>,
-    ) {
+    ) -> Option<Place> {
         let (from, to) = (Group::of(metric, from), Group::of(metric, to));
         if from == to {
-            return;
+            return None;
         }
-        let place = self.place(from);
-        self.groups[place].members.remove(&sensor);
-        self.join(sensor, to);
+        let from = self.place(from);
+        self.groups[from].members.remove(&sensor);
+        let (from, to) = (Place(from), self.join(sensor, to));
         for point in points.iter() {
             self.replace(from, point.ts(), point.counted(), None);
             self.replace(to, point.ts(), None, point.counted());
         }
+        Some(to)
     }
 
     /// Says what changed in this tick, and forgets what no window needs.

@@ -335,6 +335,8 @@ impl Source<'_> {
             Signal::NightMinimum { .. } | Signal::DailyMean { .. } => {
                 vec![(span.from, span.until.saturating_add(lookback + DAY_MS))]
             }
+            // A run that begins later is shorter to its end.
+            Signal::Unchanged { .. } => vec![(span.from, i64::MAX)],
             _ => {
                 let sites = self.site.values().flatten().map(|points| next(points, span));
                 let next = sites.chain([next(self.points, span)]).max().unwrap_or(i64::MAX);

@@ -50,6 +50,9 @@ impl Verdict {
     ) {
         let rule = source.rule;
         let said = out.len();
+        // A condition may hold as before over another reading, which is the value of the alert.
+        let last = self.alerts.last().filter(|_| rule.conditions.is_some());
+        let value_changed = last.zip(span).is_some_and(|(last, span)| span.from <= last.first_ts);
         let span = if rule.derives() { self.derive(source, span, now) } else { span };
         let points = if rule.derives() { &self.signal } else { source.points };
         self.levels.resize_with(rule.levels.len(), Episodes::default);
@@ -65,8 +68,8 @@ impl Verdict {
             return;
         }
         self.composes = true;
-        // What the levels say is not what is said. A condition may hold as before over another reading.
-        if out.len() > said || (span.is_some() && rule.conditions.is_some() && !self.alerts.is_empty()) {
+        // What the levels say is not what is said.
+        if out.len() > said || value_changed {
             out.truncate(said);
             let new = self.compose(source);
             let old = std::mem::replace(&mut self.alerts, new);

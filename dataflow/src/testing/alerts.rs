@@ -264,6 +264,21 @@ fn a_clear_reading_that_turns_bad_lets_the_condition_hold() {
     check(&history(events, settings()));
 }
 
+/// A late reading breaks a run days ago: all that the run had made of later readings is shorter.
+#[test]
+fn a_late_reading_breaks_a_run_for_all_that_follow() {
+    let unchanged = Event::Rule { rule: 1, variant: 5, hold: 0, clear_hold: 0, extra: 2 };
+    let reading = |age, value| Event::Reading { sensor: 2, metric: 1, age, value, quality: 1 };
+    let events = vec![
+        (0, unchanged),
+        (0, reading(0, 18)),
+        (0, reading(42, 17)),
+        (21, reading(0, 17)),
+        (22, reading(46, 0)),
+    ];
+    check(&history(events, settings()));
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { max_shrink_iters: 3000, ..ProptestConfig::default() })]
 

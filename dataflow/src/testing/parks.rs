@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use geo::{
     Area, BooleanOps, Centroid, Coord, Distance, Euclidean, Geodesic, GeodesicArea, LineString, MultiPolygon,
-    Point, Polygon,
+    Orient, Point, Polygon, orient::Direction,
 };
 use model::reference::{
     Geometry, LonLat, ParkRef, ParkStatus, RadiusSchemeRef, RadiusStep, ResidenceRef, WalkwayRef,
@@ -133,16 +133,17 @@ pub(crate) fn polygons(geometry: &Geometry) -> MultiPolygon {
     MultiPolygon(areas.iter().map(|rings| Polygon::new(ring(&rings[0]), vec![])).collect())
 }
 
-/// A buffer by its definition: the polygon, a rectangle along each edge and a disc at each corner.
+/// A buffer by its definition: the polygon, a rectangle along each edge and a disc at each corner, all counterclockwise: what
+/// turns the other way would be taken away.
 fn dilated(shape: &MultiPolygon, radius: f64) -> MultiPolygon {
     let discs = 360;
-    let mut parts: Vec<Polygon> = shape.0.clone();
+    let mut parts: Vec<Polygon> = shape.iter().map(|polygon| polygon.orient(Direction::Default)).collect();
     for line in shape.iter().flat_map(|polygon| polygon.exterior().lines()) {
         let (dx, dy, a, b) = (line.dx(), line.dy(), line.start, line.end);
         let length = dx.hypot(dy);
         let (nx, ny) = (-dy / length * radius, dx / length * radius);
         let corners =
-            [(a.x + nx, a.y + ny), (b.x + nx, b.y + ny), (b.x - nx, b.y - ny), (a.x - nx, a.y - ny)];
+            [(a.x - nx, a.y - ny), (b.x - nx, b.y - ny), (b.x + nx, b.y + ny), (a.x + nx, a.y + ny)];
         parts.push(Polygon::new(LineString::from(corners.to_vec()), vec![]));
         let angle = |n: i32| std::f64::consts::TAU * f64::from(n) / f64::from(discs);
         let disc: Vec<_> =

@@ -295,7 +295,7 @@ pub(crate) mod oracle {
                 let end = |e: &Episode| e.cleared_ts.unwrap_or(i64::MAX);
                 let same = gone.iter().position(|(_, id)| {
                     let old = state[id].episode.as_ref().unwrap();
-                    old.raised_ts.max(episode.raised_ts) < end(old).min(end(&episode))
+                    old.raised_ts < end(&episode) && episode.raised_ts < end(old)
                 });
                 if let Some(same) = same {
                     let (_, id) = gone.remove(same);

@@ -18,7 +18,7 @@ use std::sync::Arc;
 use super::View;
 use crate::greening::{self, GreenRow};
 use crate::operators::delta::Delta;
-use crate::operators::publish::ViewRow;
+use crate::operators::publish::{ViewRow, shown};
 use timely::dataflow::operators::vec::Map;
 
 /// The view.
@@ -66,20 +66,11 @@ pub const VIEW: View = View {
         let rows = greening::operate(context.current.clone(), &context.settings, &context.names);
         let names = Arc::clone(&context.names);
         // Names become text here, in the worker: a JSON column holds a document.
-        let rows = rows.flat_map(move |(tick, delta)| {
+        let rows = rows.map(move |(tick, delta)| {
             let row = |row: GreenRow| Row::new(row, &names);
-            let (old, new) = (delta.old.map(row), delta.new.map(row));
-            // Some of what a row derives from is not shown, and may change alone.
-            let shown = |row: &Option<Row>| {
-                row.as_ref().map(|row| {
-                    let mut values = Vec::new();
-                    row.values(&mut values);
-                    values
-                })
-            };
-            (shown(&old) != shown(&new)).then_some((tick, Delta { old, new }))
+            (tick, Delta { old: delta.old.map(row), new: delta.new.map(row) })
         });
-        context.publish(rows, id);
+        context.publish(shown(rows), id);
     },
     #[cfg(test)]
     oracle: oracle::rows,

@@ -13,7 +13,7 @@
 use model::{Column, Sym, Type, Value, ViewSpec};
 
 use super::View;
-use crate::operators::publish::ViewRow;
+use crate::operators::publish::{ViewRow, shown};
 use crate::reach::RadiusRow;
 
 /// The view.
@@ -56,7 +56,7 @@ pub const VIEW: View = View {
         ],
         bounded_by: "the number of districts named in residences, plus one, times that of enabled radius schemes",
     },
-    render: |context, id| context.publish(context.reach.radius.clone(), id),
+    render: |context, id| context.publish(shown(context.reach.radius.clone()), id),
     #[cfg(test)]
     oracle: oracle::rows,
 };

@@ -12,7 +12,7 @@ use model::reference::ParkStatus;
 use model::{Column, Type, Value, ViewSpec};
 
 use super::View;
-use crate::operators::publish::ViewRow;
+use crate::operators::publish::{ViewRow, shown};
 use crate::reach::ParkRow;
 
 /// The view.
@@ -49,7 +49,7 @@ pub const VIEW: View = View {
         ],
         bounded_by: "the number of parks times that of enabled radius schemes",
     },
-    render: |context, id| context.publish(context.reach.parks.clone(), id),
+    render: |context, id| context.publish(shown(context.reach.parks.clone()), id),
     #[cfg(test)]
     oracle: oracle::rows,
 };

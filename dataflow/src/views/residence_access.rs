@@ -17,7 +17,7 @@ use std::fmt::Write as _;
 use model::{Column, Type, Value, ViewSpec};
 
 use super::View;
-use crate::operators::publish::ViewRow;
+use crate::operators::publish::{ViewRow, shown};
 use crate::reach::AccessRow;
 
 /// The view.
@@ -81,7 +81,7 @@ pub const VIEW: View = View {
         ],
         bounded_by: "the number of residences times that of enabled radius schemes",
     },
-    render: |context, id| context.publish(context.reach.access.clone(), id),
+    render: |context, id| context.publish(shown(context.reach.access.clone()), id),
     #[cfg(test)]
     oracle: oracle::rows,
 };

@@ -18,7 +18,7 @@ use super::View;
 use super::reference::{CurrentRow, kind_of};
 use crate::operators::delta::{Delta, Keyed};
 use crate::operators::keyed::KeyedState;
-use crate::operators::publish::ViewRow;
+use crate::operators::publish::{ViewRow, shown};
 use crate::operators::ticked::{Ticked, ticked};
 
 /// The view.
@@ -47,7 +47,7 @@ pub const VIEW: View = View {
     render: |context, id| {
         let records = context.current.clone().filter(|(_, delta)| kind_of(delta) == Kind::Tree);
         let logic = Trees { tick: context.settings.tick, trees: KeyedState::default() };
-        context.publish(ticked(records, "trees", logic), id);
+        context.publish(shown(ticked(records, "trees", logic)), id);
     },
     #[cfg(test)]
     oracle: oracle::rows,

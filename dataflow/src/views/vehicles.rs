@@ -257,11 +257,8 @@ impl Track {
             if jump != point.jump
                 && let Some(point) = self.points.get_mut(at)
             {
-                verdicts
-                    .jumps
-                    .entry((vehicle, point.partition, point.offset))
-                    .or_insert((*point, point.jump));
-                verdicts.counted.push(((vehicle, point.ts), point.counted(vehicle)));
+                verdicts.jumps.entry((point.partition, point.offset)).or_insert((*point, point.jump));
+                verdicts.counted.push((point.ts, point.counted(vehicle)));
                 point.jump = jump;
             }
             at = self.points.next(at);
@@ -269,13 +266,13 @@ impl Track {
     }
 }
 
-/// What changed in a tick.
+/// What changed for a vehicle in a tick.
 #[derive(Default)]
 struct Verdicts {
-    /// Fixes whose verdict changed, by vehicle, partition and offset, with the verdict before it.
-    jumps: BTreeMap<(Sym, u16, u64), (Point, bool)>,
-    /// Vehicles and event times whose fix changed, and how it counted before each change, in order of change.
-    counted: Vec<((Sym, i64), Option<TrackFix>)>,
+    /// Fixes whose verdict changed, by partition and offset, with the verdict before it.
+    jumps: BTreeMap<(u16, u64), (Point, bool)>,
+    /// Event times whose fix changed, and how it counted before each change, in order of change.
+    counted: Vec<(i64, Option<TrackFix>)>,
 }
 
 /// What the operator says, on its way out.
@@ -303,6 +300,9 @@ struct Tracks {
     settings: Arc<Settings>,
     names: Arc<Names>,
     vehicles: KeyedState<Sym, Track>,
+    /// Vehicles and the places of their fixes, while a tick is taken in.
+    order: Vec<(Sym, u32)>,
+    verdicts: Verdicts,
 }
 
 /// Renders the operator.
@@ -312,8 +312,13 @@ pub(super) fn operate<'s>(
     settings: &Arc<Settings>,
     names: &Arc<Names>,
 ) -> Said<'s> {
-    let tracks =
-        Tracks { settings: Arc::clone(settings), names: Arc::clone(names), vehicles: KeyedState::default() };
+    let tracks = Tracks {
+        settings: Arc::clone(settings),
+        names: Arc::clone(names),
+        vehicles: KeyedState::default(),
+        order: Vec::new(),
+        verdicts: Verdicts::default(),
+    };
     fed(known.scope(), "vehicles", fixes, known, tracks, |builder| {
         let (mut to_vehicles, vehicles) = Port::new(builder);
         let (mut to_jumps, jumps) = Port::new(builder);
@@ -384,24 +389,44 @@ impl Ticked for Roads {
     }
 }
 
-impl Tracks {
-    fn settle(&mut self, id: Sym, tick: Tick, out: &mut Out) {
-        let Some(track) = self.vehicles.get_mut(id) else { return };
-        let now = i64::try_from(tick).unwrap_or(i64::MAX);
-        let Some(latest) = track.points.latest(|point| !point.jump).copied() else {
-            return;
-        };
-        let silent_from = latest.ts + self.settings.vehicle_offline_ms + 1;
-        let moves = latest.speed.is_some_and(|speed| f64::from(speed) >= self.settings.stopped_below_kmh);
+impl Track {
+    /// Takes in a fix of the vehicle; the fix whose place it took, if that had been said to be a jump.
+    fn hear(
+        &mut self,
+        fix: &Fix,
+        tick: Tick,
+        settings: &Settings,
+        replaced: &mut BTreeMap<(StreamId, u16), i64>,
+        verdicts: &mut Verdicts,
+    ) -> Option<Point> {
+        let &Fix { vehicle, ts, lon, lat, speed, heading, working, pos } = fix;
+        let LogPos { stream, partition, offset } = pos;
+        let point = Point { ts, lon, lat, speed, heading, working, jump: false, partition, offset, tick };
+        let (at, old) = self.points.insert(point);
+        verdicts.counted.push((ts, old.and_then(|old| old.counted(vehicle))));
+        let gone = old.filter(|old| {
+            *replaced.entry((stream, partition)).or_default() += 1;
+            let known = verdicts.jumps.remove(&(old.partition, old.offset));
+            known.map_or(old.jump, |(_, was)| was) && old.tick < tick
+        });
+        self.judge_from(vehicle, at, settings.jump_kmh, verdicts);
+        gone
+    }
+
+    /// The row at `now`, and from when on the vehicle is offline.
+    fn row(&self, vehicle: Sym, now: i64, settings: &Settings) -> Option<(VehicleRow, i64)> {
+        let latest = self.points.latest(|point| !point.jump)?;
+        let silent_from = latest.ts + settings.vehicle_offline_ms + 1;
+        let moves = latest.speed.is_some_and(|speed| f64::from(speed) >= settings.stopped_below_kmh);
         let state = match latest.working {
             _ if now >= silent_from => VehicleState::Offline,
             Some(true) => VehicleState::Working,
             _ if moves => VehicleState::Driving,
             _ => VehicleState::Stopped,
         };
-        let known = track.reference.as_ref();
+        let known = self.reference.as_ref();
         let row = VehicleRow {
-            vehicle: id,
+            vehicle,
             fleet: known.map_or(Sym::EMPTY, |known| known.fleet),
             district: known.map_or(Sym::EMPTY, |known| known.district),
             lon: latest.lon,
@@ -413,38 +438,74 @@ impl Tracks {
             state,
             road: Sym::EMPTY,
         };
-        if track.said.as_ref() != Some(&row) {
-            let old = track.said.replace(row.clone());
-            out.vehicles.push((tick, Delta { old, new: Some(row) }));
-        }
-        if let Some(horizon) = self.settings.horizon_ms {
-            track.points.prune(now - horizon, 2);
-        }
-        if now < silent_from {
-            self.vehicles.wake(id, self.settings.tick.ceil(silent_from));
-        }
+        Some((row, silent_from))
     }
+}
 
-    fn refused(&self, id: Sym, point: &Point) -> RefusedRow {
-        let coordinate = |tenths: i32| f64::from(tenths) / DEGREE;
-        let payload = serde_json::json!({
-            "vehicle_id": self.names.resolve(id),
-            "ts": point.ts,
-            "lon": coordinate(point.lon),
-            "lat": coordinate(point.lat),
+impl Tracks {
+    /// Takes in the fixes of a vehicle in a tick, lets time pass, and says what is new.
+    fn settle<'a>(
+        &mut self,
+        id: Sym,
+        tick: Tick,
+        fixes: impl Iterator<Item = &'a Fix>,
+        replaced: &mut BTreeMap<(StreamId, u16), i64>,
+        out: &mut Out,
+    ) {
+        let Self { settings, names, vehicles, verdicts, .. } = self;
+        let now = i64::try_from(tick).unwrap_or(i64::MAX);
+        let refused = |point: &Point| refused(id, point, settings, names);
+        vehicles.visit(id, |track| {
+            for fix in fixes {
+                let gone = track.hear(fix, tick, settings, replaced, verdicts);
+                out.jumps.extend(gone.map(|old| (tick, Delta { old: Some(refused(&old)), new: None })));
+            }
+            while let Some((_, (point, was))) = verdicts.jumps.pop_first() {
+                let is = track.points.get(track.points.first_from(point.ts)).is_some_and(|now| now.jump);
+                let was = was && point.tick < tick;
+                if was != is {
+                    let (old, new) = if is { (None, Some(&point)) } else { (Some(&point), None) };
+                    out.jumps.push((tick, Delta { old: old.map(refused), new: new.map(refused) }));
+                }
+            }
+            // The first of several changes knows how it was before the tick.
+            verdicts.counted.sort_by_key(|(ts, _)| *ts);
+            verdicts.counted.dedup_by_key(|(ts, _)| *ts);
+            for (ts, was) in verdicts.counted.drain(..) {
+                let is = track.points.get(track.points.first_from(ts));
+                let delta = Delta::between(was, is.and_then(|point| point.counted(id)));
+                out.track.extend(delta.map(|delta| (tick, delta)));
+            }
+            let (row, silent_from) = track.row(id, now, settings)?;
+            if track.said.as_ref() != Some(&row) {
+                let old = track.said.replace(row.clone());
+                out.vehicles.push((tick, Delta { old, new: Some(row) }));
+            }
+            if let Some(horizon) = settings.horizon_ms {
+                track.points.prune(now - horizon, 2);
+            }
+            (now < silent_from).then(|| settings.tick.ceil(silent_from))
         });
-        RefusedRow {
-            pos: LogPos { stream: StreamId::Positions, partition: point.partition, offset: point.offset },
-            unknown_stream: None,
-            ts: Some(point.ts),
-            tick: point.tick,
-            reason: format!(
-                "implausible_jump: more than {} km/h from the fixes before it",
-                self.settings.jump_kmh
-            )
+    }
+}
+
+/// A jump as it is kept among the rejects.
+fn refused(vehicle: Sym, point: &Point, settings: &Settings, names: &Names) -> RefusedRow {
+    let coordinate = |tenths: i32| f64::from(tenths) / DEGREE;
+    let payload = serde_json::json!({
+        "vehicle_id": names.resolve(vehicle),
+        "ts": point.ts,
+        "lon": coordinate(point.lon),
+        "lat": coordinate(point.lat),
+    });
+    RefusedRow {
+        pos: LogPos { stream: StreamId::Positions, partition: point.partition, offset: point.offset },
+        unknown_stream: None,
+        ts: Some(point.ts),
+        tick: point.tick,
+        reason: format!("implausible_jump: more than {} km/h from the fixes before it", settings.jump_kmh)
             .into(),
-            payload: payload.to_string().into(),
-        }
+        payload: payload.to_string().into(),
     }
 }
 
@@ -456,8 +517,6 @@ impl Fed for Tracks {
     fn tick(&mut self, tick: Tick, fixes: &mut Vec<Fix>, known: &mut Vec<Delta<CurrentRow>>, out: &mut Out) {
         let mut touched: HashSet<Sym> = HashSet::default();
         let mut replaced: BTreeMap<(StreamId, u16), i64> = BTreeMap::new();
-        let mut verdicts = Verdicts { counted: Vec::with_capacity(fixes.len()), ..Verdicts::default() };
-        let mut gone: Vec<(Sym, Point)> = Vec::new();
         for delta in known.drain(..) {
             let Some((_, id)) = delta.key() else { continue };
             self.vehicles.entry(id).reference = match delta.new.map(|row| row.body.typed.clone()) {
@@ -466,61 +525,24 @@ impl Fed for Tracks {
             };
             touched.insert(id);
         }
-        fixes.sort_by_key(|fix| fix.pos);
-        for fix in fixes.iter() {
-            let track = self.vehicles.entry(fix.vehicle);
-            let point = Point {
-                ts: fix.ts,
-                lon: fix.lon,
-                lat: fix.lat,
-                speed: fix.speed,
-                heading: fix.heading,
-                working: fix.working,
-                jump: false,
-                partition: fix.pos.partition,
-                offset: fix.pos.offset,
-                tick,
-            };
-            let (at, old) = track.points.insert(point);
-            let counted = old.and_then(|old| old.counted(fix.vehicle));
-            verdicts.counted.push(((fix.vehicle, fix.ts), counted));
-            if let Some(old) = old {
-                *replaced.entry((fix.pos.stream, fix.pos.partition)).or_default() += 1;
-                let was = verdicts
-                    .jumps
-                    .remove(&(fix.vehicle, old.partition, old.offset))
-                    .map_or(old.jump, |(_, was)| was);
-                if was && old.tick < tick {
-                    gone.push((fix.vehicle, old));
-                }
-            }
-            track.judge_from(fix.vehicle, at, self.settings.jump_kmh, &mut verdicts);
-            touched.insert(fix.vehicle);
-        }
-        for (vehicle, old) in gone {
-            out.jumps.push((tick, Delta { old: Some(self.refused(vehicle, &old)), new: None }));
-        }
-        for ((vehicle, ..), (point, was)) in verdicts.jumps {
-            let track = self.vehicles.entry(vehicle);
-            let is = track.points.get(track.points.first_from(point.ts)).is_some_and(|now| now.jump);
-            let was = was && point.tick < tick;
-            if was != is {
-                let row = self.refused(vehicle, &point);
-                let (old, new) = if is { (None, Some(row)) } else { (Some(row), None) };
-                out.jumps.push((tick, Delta { old, new }));
-            }
-        }
-        // The first of several changes knows how it was before the tick.
-        verdicts.counted.sort_by_key(|(key, _)| *key);
-        verdicts.counted.dedup_by_key(|(key, _)| *key);
-        for ((vehicle, ts), was) in verdicts.counted {
-            let points = &self.vehicles.entry(vehicle).points;
-            let is = points.get(points.first_from(ts)).and_then(|point| point.counted(vehicle));
-            out.track.extend(Delta::between(was, is).map(|delta| (tick, delta)));
-        }
         touched.extend(self.vehicles.woken(tick));
+        // Vehicle by vehicle, each one's fixes in log order: what a vehicle needs is looked for once.
+        fixes.sort_by_key(|fix| fix.pos);
+        let mut order = std::mem::take(&mut self.order);
+        order.extend((0u32..).zip(fixes.iter()).map(|(n, fix)| (fix.vehicle, n)));
+        order.sort_unstable();
+        for run in order.chunk_by(|(one, _), (next, _)| one == next) {
+            let id = run[0].0;
+            if !touched.is_empty() {
+                touched.remove(&id);
+            }
+            let mine = run.iter().map(|(_, n)| &fixes[*n as usize]);
+            self.settle(id, tick, mine, &mut replaced, out);
+        }
+        order.clear();
+        self.order = order;
         for id in touched {
-            self.settle(id, tick, out);
+            self.settle(id, tick, std::iter::empty(), &mut replaced, out);
         }
         let replaced = replaced.into_iter();
         out.replaced.extend(replaced.map(|((stream, partition), n)| (tick, (stream, partition, n))));
