@@ -198,3 +198,43 @@ proptest! {
         }
     }
 }
+
+/// A shift's coverage is kept for a while; the scores that it made stay.
+#[test]
+fn coverage_that_expired_counts_on() {
+    let run_of_fixes = fleet::Event::Run {
+        vehicle: 0,
+        age: 8,
+        road: 1,
+        from: 0,
+        count: 8,
+        back: false,
+        speed: 0,
+        works: 3,
+        spread: 0,
+    };
+    let settings = Settings {
+        views: Some(["district_coverage", "indicators"].map(str::to_owned).to_vec()),
+        coverage_retention_ms: Some(40 * 60_000),
+        ..fleet::settings()
+    };
+    let history = with_schemes(fleet::history(vec![(1, run_of_fixes)], settings));
+    let said = run(&history, 2);
+    // The shift ends at 18:00 and goes at 18:40.
+    let at = |minutes: u64| START + minutes * 60_000;
+    let shifts = |tick: Tick| {
+        let rows = said[0][&tick].values();
+        rows.filter(|row| row["district"] == "city" && row["shift"] == "shift0").count()
+    };
+    assert_eq!((shifts(at(95)), shifts(at(120))), (1, 0));
+    let coverage = |tick: Tick| {
+        let mut rows = said[1][&tick].values();
+        let is = |row: &&Json| {
+            row["indicator"] == "coverage" && row["district"] == "city" && row["period"] == "2026-11-13"
+        };
+        let row = rows.find(is).unwrap();
+        (row["numerator"].as_i64().unwrap(), row["denominator"].as_i64().unwrap())
+    };
+    assert!(coverage(at(95)).0 > 0, "something was swept");
+    assert_eq!(coverage(at(95)), coverage(at(120)));
+}
