@@ -86,6 +86,7 @@ fn readings(mut events: Vec<(u8, Event)>) -> History {
         tick: TickLength::from_millis(HOUR).unwrap(),
         views: views(),
         rolling_days: 1,
+        score_inputs_every_ms: 3 * HOUR,
         ..Settings::default().keep_everything()
     };
     let mut history = History::new(settings);
@@ -141,7 +142,7 @@ proptest! {
 
     #[test]
     fn scores_of_coverage_equal_their_oracle(events in fleet::events()) {
-        let settings = Settings { views: views(), rolling_days: 1, ..fleet::settings() };
+        let settings = Settings { views: views(), rolling_days: 1, score_inputs_every_ms: 900_000, ..fleet::settings() };
         check_views(&with_schemes(fleet::history(events, settings)), |_| true);
     }
 
@@ -159,6 +160,7 @@ proptest! {
         // An area of parks alone makes no score: a measure says of which periods there are any.
         let mut history = parks::history(edits);
         history.settings.radius_scheme = "scheme0".into();
+        history.settings.score_inputs_every_ms = 1000;
         history.settings.views =
             Some(["park_radius", "indicators"].map(str::to_owned).to_vec());
         let mut history = with_schemes(history);
