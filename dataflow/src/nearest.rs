@@ -38,12 +38,15 @@ pub fn length_mm(line: &[Place]) -> i64 {
     line.windows(2).map(leg).sum()
 }
 
+/// A piece of a line.
+type Edge = (Sym, [Place; 2]);
+
 /// Lines that can be asked for the nearest one.
 #[derive(Debug)]
 pub struct Nearest {
     reach_mm: i64,
     lines: HashMap<Sym, Vec<Place>>,
-    cells: HashMap<(i64, i64), Vec<(Sym, [Place; 2])>>,
+    cells: HashMap<(i64, i64), Vec<Edge>>,
 }
 
 impl Nearest {

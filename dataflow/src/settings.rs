@@ -60,6 +60,8 @@ pub struct Settings {
     pub walk_m_per_min: f64,
     /// The `green_edition` whose level `green_metrics` shows beside all others.
     pub green_edition: String,
+    /// Scores take what other streams than cases bring at multiples of this span, ms.
+    pub score_inputs_every_ms: u64,
     /// The `radius_scheme` by which parks are inputs of scores.
     pub radius_scheme: String,
     /// Extensions of a case beyond this number are not granted.
@@ -145,6 +147,7 @@ impl Default for Settings {
             walk_shown_m: green::city::Walking::default().shown_m,
             walk_m_per_min: 80.0,
             green_edition: "garden-city-2022".into(),
+            score_inputs_every_ms: MINUTE as u64,
             radius_scheme: "garden-city-2022".into(),
             max_extensions: 2,
             max_suspension_ms: 365 * DAY,

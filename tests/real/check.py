@@ -141,7 +141,9 @@ def check_periods(out, expected):
     """Days, months and shares of each neighbourhood."""
     districts = [row for row in view(out, "case_rates") if row["scope"] == "district"]
     days = {}
-    for row in sorted((row for row in districts if row["kind"] == "day"), key=lambda row: row["period"]):
+    # On other days a deadline passed, and nothing was opened or closed.
+    moves = [row for row in districts if row["kind"] == "day" and (row["reported"] or row["ended"])]
+    for row in sorted(moves, key=lambda row: row["period"]):
         place = days.setdefault(row["id"], {})
         before = next(reversed(place.values()), 0)
         place[row["period"]] = before + row["reported"] - row["ended"]

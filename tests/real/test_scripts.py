@@ -183,7 +183,7 @@ class Scripts(unittest.TestCase):
         for place, days in expected["backlog"].items():
             before = 0
             for day, n in days.items():
-                flow = {"reported": max(n - before, 0), "ended": max(before - n, 0)}
+                flow = {"reported": max(n - before, 0) + 1, "ended": max(before - n, 0) + 1}
                 rates.append({"scope": "district", "id": place, "period": day, "kind": "day", **flow})
                 before = n
         for place, months in expected["late"].items():

@@ -4,7 +4,7 @@
 //! districts and the city. Coverage counts on the date on which a shift begins, an alert on the day on which it was raised;
 //! an alert that is withdrawn, or of a rule that runs as a shadow, counts nowhere. What a stream no longer holds because
 //! its retention is over counts on as it was last said. Corrections — late fixes, withdrawn alerts, moved parks — change
-//! the inputs, and with them the scores, at their tick.
+//! the inputs, and with them the scores, from the next whole minute on.
 //!
 //! **Mechanism.** Deltas of the rows of `district_coverage`, `alerts` and `park_radius` become signed parts, each sent to
 //! the worker of its unit, where [`super::judge`] adds them up.

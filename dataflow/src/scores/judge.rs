@@ -7,7 +7,8 @@
 //! **Mechanism.** Counts come to the worker of their scope and stay there; records go to all workers. A changed count or
 //! measure judges its unit and period again by the schemes that score them, a changed scheme or indicator all units and
 //! periods of the schemes that it touches. The end of a period is an appointment; so is midnight, when the days of the
-//! rolling windows change, while streams bring something.
+//! rolling windows change, while streams bring something. What streams bring changes with every tick, so it waits for the
+//! next whole minute (a setting), and counts from then on.
 //!
 //! **State.** The counts, measures and sums of each unit and period, and what was said of them.
 
@@ -100,6 +101,8 @@ pub struct Judge {
     grids: HashMap<Sym, i64>,
     /// By [`STANDING`].
     standing: HashMap<Scope, [i64; STANDING.len()]>,
+    /// What streams bring until it counts.
+    waiting: Parking<Brought>,
     /// The last day of the rolling windows, once a stream brought something.
     today: Option<i32>,
     said: HashMap<(Sym, Scope, Period), Said>,
@@ -119,6 +122,7 @@ impl Judge {
             known: HashMap::default(),
             grids: HashMap::default(),
             standing: HashMap::default(),
+            waiting: Parking::default(),
             today: None,
             said: HashMap::default(),
             ends: Parking::default(),
@@ -342,7 +346,11 @@ impl Ticked for Judge {
         }
         for row in input.drain(..) {
             match row {
-                In::Brought(brought) => self.take(brought, today, &mut touched),
+                In::Brought(brought) => {
+                    let every = self.settings.score_inputs_every_ms.max(1);
+                    let due = i64::try_from(tick.div_ceil(every).saturating_mul(every)).unwrap_or(i64::MAX);
+                    self.waiting.park(self.settings.tick.ceil(due), brought);
+                }
                 In::Record(delta) => self.record(&delta, &mut touched),
                 In::Rates(delta) => {
                     let Some((scope, period)) = delta.key() else { continue };
@@ -354,6 +362,9 @@ impl Ticked for Judge {
                     touched.cells.insert((scope, period));
                 }
             }
+        }
+        for brought in self.waiting.take(tick) {
+            self.take(brought, today, &mut touched);
         }
         let ended: HashSet<Period> = self.ends.take(tick).into_iter().collect();
         self.ending.retain(|period| !ended.contains(period));
@@ -384,6 +395,6 @@ impl Ticked for Judge {
 
     fn due(&self) -> Option<Tick> {
         let next = self.today.map(|today| self.settings.tick.ceil(midnight(today + 1, self.offset_ms)));
-        self.ends.due().into_iter().chain(next).min()
+        self.ends.due().into_iter().chain(self.waiting.due()).chain(next).min()
     }
 }

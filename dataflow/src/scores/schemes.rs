@@ -27,12 +27,15 @@ pub struct Version {
     pub scheme: SchemeRef,
 }
 
+/// By `valid_from` and id.
+type Versions = BTreeMap<(Option<i32>, Arc<str>), Version>;
+
 /// All of them.
 pub struct Schemes {
     names: Arc<Names>,
     indicators: HashMap<Sym, Indicator>,
-    /// By scheme, then by `valid_from` and id: the order in which they take over.
-    schemes: HashMap<Sym, BTreeMap<(Option<i32>, Arc<str>), Version>>,
+    /// By scheme, then in the order in which they take over.
+    schemes: HashMap<Sym, Versions>,
     posts: [Sym; 4],
     city: Sym,
 }

@@ -60,7 +60,7 @@ fn kind(names: &Names, step: u8, pick: u8) -> CaseEventKind {
     let some = |kind: &str, n: u8| if n == 0 { Sym::EMPTY } else { name(format!("{kind}{n}")) };
     let unit = [LimitUnit::UrgentHour, LimitUnit::WorkingHour, LimitUnit::WorkingDay, LimitUnit::NaturalDay]
         [usize::from(pick % 4)];
-    let limit = (pick % 7 > 0).then_some(Limit { amount: f64::from(pick % 5 + 1) * 0.5, unit });
+    let limit = (!pick.is_multiple_of(7)).then_some(Limit { amount: f64::from(pick % 5 + 1) * 0.5, unit });
     match step {
         0 | 1 => CaseEventKind::Reported {
             source: name(
@@ -70,13 +70,13 @@ fn kind(names: &Names, step: u8, pick: u8) -> CaseEventKind {
             district: some("district", pick / 4 % 4),
             grid: some("grid", pick / 8 % 3),
             // 40 m apart, and one 60 m from the first.
-            at: (pick % 5 > 0).then(|| {
+            at: (!pick.is_multiple_of(5)).then(|| {
                 let (lon, lat) = [(0, 0), (0, 3600), (5000, 0), (0, 5400)][usize::from(pick / 2 % 4)];
                 (1_094_900_000 + lon, 365_900_000 + lat)
             }),
             title: "".into(),
         },
-        2 => CaseEventKind::Verified { passed: pick % 2 == 0 },
+        2 => CaseEventKind::Verified { passed: pick.is_multiple_of(2) },
         3 | 4 => CaseEventKind::Filed,
         5 | 6 => CaseEventKind::Dispatched { department: some("department", pick / 8 % 3), limit },
         7 => [CaseEventKind::Returned, CaseEventKind::Extended][usize::from(pick % 2)].clone(),

@@ -45,6 +45,9 @@ pub(crate) struct Town {
     snap_m: f64,
 }
 
+/// The least way of a home, whether another park is as near, and whether any of it could be otherwise.
+type Walk = (Option<(f64, Sym)>, bool, bool);
+
 /// What is true of a home.
 #[derive(Clone, Default)]
 pub(crate) struct Fact {
@@ -279,7 +282,7 @@ impl Town {
     }
 
     /// The least way of each home to an entrance, whether another park is as near, and whether any of it could be otherwise.
-    fn walks(&self, rules: &RadiusSchemeRef) -> BTreeMap<Sym, (Option<(f64, Sym)>, bool, bool)> {
+    fn walks(&self, rules: &RadiusSchemeRef) -> BTreeMap<Sym, Walk> {
         let edges: Vec<(LonLat, LonLat)> = self.ways.values().flat_map(edges_of).collect();
         // Where on an edge a place is nearest to it: by halving, on the ellipsoid.
         let foot = |p: LonLat, (a, b): (LonLat, LonLat)| {

@@ -86,6 +86,7 @@ fn readings(mut events: Vec<(u8, Event)>) -> History {
         tick: TickLength::from_millis(HOUR).unwrap(),
         views: views(),
         rolling_days: 1,
+        score_inputs_every_ms: 3 * HOUR,
         ..Settings::default().keep_everything()
     };
     let mut history = History::new(settings);
@@ -141,7 +142,7 @@ proptest! {
 
     #[test]
     fn scores_of_coverage_equal_their_oracle(events in fleet::events()) {
-        let settings = Settings { views: views(), rolling_days: 1, ..fleet::settings() };
+        let settings = Settings { views: views(), rolling_days: 1, score_inputs_every_ms: 900_000, ..fleet::settings() };
         check_views(&with_schemes(fleet::history(events, settings)), |_| true);
     }
 
@@ -159,6 +160,7 @@ proptest! {
         // An area of parks alone makes no score: a measure says of which periods there are any.
         let mut history = parks::history(edits);
         history.settings.radius_scheme = "scheme0".into();
+        history.settings.score_inputs_every_ms = 1000;
         history.settings.views =
             Some(["park_radius", "indicators"].map(str::to_owned).to_vec());
         let mut history = with_schemes(history);
@@ -197,4 +199,44 @@ proptest! {
             }
         }
     }
+}
+
+/// A shift's coverage is kept for a while; the scores that it made stay.
+#[test]
+fn coverage_that_expired_counts_on() {
+    let run_of_fixes = fleet::Event::Run {
+        vehicle: 0,
+        age: 8,
+        road: 1,
+        from: 0,
+        count: 8,
+        back: false,
+        speed: 0,
+        works: 3,
+        spread: 0,
+    };
+    let settings = Settings {
+        views: Some(["district_coverage", "indicators"].map(str::to_owned).to_vec()),
+        coverage_retention_ms: Some(40 * 60_000),
+        ..fleet::settings()
+    };
+    let history = with_schemes(fleet::history(vec![(1, run_of_fixes)], settings));
+    let said = run(&history, 2);
+    // The shift ends at 18:00 and goes at 18:40.
+    let at = |minutes: u64| START + minutes * 60_000;
+    let shifts = |tick: Tick| {
+        let rows = said[0][&tick].values();
+        rows.filter(|row| row["district"] == "city" && row["shift"] == "shift0").count()
+    };
+    assert_eq!((shifts(at(95)), shifts(at(120))), (1, 0));
+    let coverage = |tick: Tick| {
+        let mut rows = said[1][&tick].values();
+        let is = |row: &&Json| {
+            row["indicator"] == "coverage" && row["district"] == "city" && row["period"] == "2026-11-13"
+        };
+        let row = rows.find(is).unwrap();
+        (row["numerator"].as_i64().unwrap(), row["denominator"].as_i64().unwrap())
+    };
+    assert!(coverage(at(95)).0 > 0, "something was swept");
+    assert_eq!(coverage(at(95)), coverage(at(120)));
 }

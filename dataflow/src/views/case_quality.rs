@@ -114,7 +114,7 @@ impl QualityRow {
     }
 
     /// From what was said of a case to what is.
-    pub fn changes(old: &[Self], new: &Vec<Self>) -> Vec<Delta<Self>> {
+    pub fn changes(old: &[Self], new: &[Self]) -> Vec<Delta<Self>> {
         let same = |a: &Self, b: &Self| a.key() == b.key();
         let gone = old.iter().filter(|row| !new.iter().any(|other| same(row, other)));
         let gone = gone.map(|row| Delta { old: Some(*row), new: None });

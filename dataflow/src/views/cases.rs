@@ -282,7 +282,8 @@ impl Cases {
         let channel = |source| channels.of(source);
         let rules = Rules { calendar: &self.calendar, settings: &self.settings, channel: &channel };
         let (row, due) = case.life.at(i64::try_from(tick).unwrap_or(i64::MAX), &rules);
-        let flags = case.life.flags.iter().map(|flag| QualityRow::of_event(&row, flag)).collect();
+        let flags: Vec<QualityRow> =
+            case.life.flags.iter().map(|flag| QualityRow::of_event(&row, flag)).collect();
         for delta in QualityRow::changes(&case.flagged, &flags) {
             out.quality.push((tick, delta));
         }

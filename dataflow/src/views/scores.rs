@@ -343,9 +343,11 @@ pub(crate) mod oracle {
     /// What coverage and alerts bring, from the rows that their views should have.
     fn daily(history: &History, at: Tick) -> Sums {
         let mut sums = Sums::new();
+        // As it was at the last multiple of the span at which it is taken.
+        let (now, at) = (at, at - at % history.settings.score_inputs_every_ms);
         let mut add = |unit: &str, ts: i64, of: &[(&'static str, i64)]| {
             let scope = if unit == "city" { "city" } else { "district" };
-            for (_, period) in case_rates::oracle::periods(history, ts, at) {
+            for (_, period) in case_rates::oracle::periods(history, ts, now) {
                 let sums = sums.entry((scope, unit.to_owned(), period)).or_default();
                 of.iter().for_each(|(name, n)| *sums.entry(name).or_default() += n);
             }

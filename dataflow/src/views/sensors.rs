@@ -184,9 +184,7 @@ pub(crate) mod oracle {
             });
             let state = if mine(Sym::EMPTY).next().is_some() {
                 "offline"
-            } else if unsure {
-                "unknown"
-            } else if counted.is_none() {
+            } else if unsure || counted.is_none() {
                 "unknown"
             } else if worst.contains(&"severe") {
                 "alarm"
