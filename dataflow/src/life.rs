@@ -143,14 +143,18 @@ impl Life {
                         None => gone.push((old.raised_ts, at)),
                     }
                 }
-                (None, Some(new)) => match of(alerts, new.raised_ts) {
-                    // It had been over for so long that who judges it had forgotten it.
-                    Some(at) => (alerts[at].episode, alerts[at].cause) = (Some(new), cause),
-                    None => came.push((new, cause)),
-                },
+                (None, Some(new)) => came.push((new, cause)),
                 (None, None) => {}
             }
         }
+        // The same episode: its sensor went to a site that another worker judges, or it had been over for so long that it
+        // was forgotten there.
+        came.retain(|(episode, cause)| {
+            let Some(at) = of(alerts, episode.raised_ts) else { return true };
+            (alerts[at].episode, alerts[at].cause) = (Some(episode.clone()), *cause);
+            gone.retain(|(_, gone)| *gone != at);
+            false
+        });
         gone.sort_unstable();
         came.sort_by_key(|(episode, _)| episode.raised_ts);
         for (episode, cause) in came {

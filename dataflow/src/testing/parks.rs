@@ -12,8 +12,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use geo::{
-    Area, BooleanOps, Centroid, Coord, Distance, Euclidean, Geodesic, GeodesicArea, LineString, MultiPolygon,
-    Orient, Point, Polygon, orient::Direction,
+    Area, Bearing, BooleanOps, Centroid, Coord, Distance, Euclidean, Geodesic, GeodesicArea, LineString,
+    MultiPolygon, Orient, Point, Polygon, orient::Direction,
 };
 use model::reference::{
     Geometry, LonLat, ParkRef, ParkStatus, RadiusSchemeRef, RadiusStep, ResidenceRef, WalkwayRef,
@@ -130,7 +130,21 @@ fn plane(at: LonLat) -> Coord {
     Coord { x: Geodesic.distance(foot, beside) * (lon - 109.49) / 0.001, y }
 }
 
+/// The azimuthal equidistant projection around a place: what lies near it is as far from anything as on the ellipsoid.
+fn around(origin: LonLat) -> impl Fn(LonLat) -> Coord {
+    let origin = point(origin);
+    move |at| {
+        let (sin, cos) = Geodesic.bearing(origin, point(at)).to_radians().sin_cos();
+        let far = Geodesic.distance(origin, point(at));
+        Coord { x: far * sin, y: far * cos }
+    }
+}
+
 pub(crate) fn polygons(geometry: &Geometry) -> MultiPolygon {
+    polygons_in(geometry, plane)
+}
+
+fn polygons_in(geometry: &Geometry, plane: impl Fn(LonLat) -> Coord) -> MultiPolygon {
     let Geometry::Areas(areas) = geometry else { return MultiPolygon(vec![]) };
     let ring = |ring: &Vec<LonLat>| LineString::from(ring.iter().map(|at| plane(*at)).collect::<Vec<_>>());
     MultiPolygon(areas.iter().map(|rings| Polygon::new(ring(&rings[0]), vec![])).collect())
@@ -256,10 +270,15 @@ impl Town {
             let mut near: Vec<(f64, &str, Sym)> = Vec::new();
             for (&park, record) in self.parks.iter().filter(|(_, park)| park.status == ParkStatus::Open) {
                 let Some(there) = &record.geometry else { continue };
-                let there = polygons(there);
                 let distance = match geometry {
-                    Geometry::Points(at) => Euclidean.distance(&Point(plane(at[0])), &there),
-                    _ => Euclidean.distance(&shape, &there),
+                    Geometry::Points(at) => {
+                        Euclidean.distance(&Point::new(0.0, 0.0), &polygons_in(there, around(at[0])))
+                    }
+                    Geometry::Areas(areas) => {
+                        let plane = around(areas[0][0][0]);
+                        Euclidean.distance(&polygons_in(geometry, &plane), &polygons_in(there, &plane))
+                    }
+                    Geometry::Lines(_) => panic!("no home is a line"),
                 };
                 near.push((distance, self.names.resolve(park), park));
             }
