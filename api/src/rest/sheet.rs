@@ -242,8 +242,10 @@ impl Sheet {
                 inputs.push((name.clone(), shown(&input["value"]), cases, ids));
             }
             let (over, under) = (shown(&leaf["numerator_formula"]), shown(&leaf["denominator_formula"]));
-            let quotient = |over: &str, under: &str| {
-                if under == "1" { over.to_owned() } else { format!("({over}) / ({under})") }
+            let wrapped = |text: &str| if text.contains(' ') { format!("({text})") } else { text.to_owned() };
+            let quotient = |over: &str, under: &str| match under {
+                "1" => over.to_owned(),
+                _ => format!("{} / {}", wrapped(over), wrapped(under)),
             };
             let numbers =
                 quotient(&substituted(&over, &leaf["inputs"]), &substituted(&under, &leaf["inputs"]));
@@ -472,7 +474,7 @@ mod tests {
         let at = lines.iter().position(|line| line.starts_with("分组,指标编号")).unwrap();
         assert_eq!(
             lines[at + 1],
-            "案件,closing,结案率,(closed) / (to_close),(95) / (100),95,100,0.95,100 × 指标值,95.0,0.6666666666666666,\
+            "案件,closing,结案率,closed / to_close,95 / 100,95,100,0.95,100 × 指标值,95.0,0.6666666666666666,\
              63.333333,190/3,counted"
         );
         assert!(
