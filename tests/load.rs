@@ -56,7 +56,11 @@ fn features_of_several_kinds_become_records() {
     let said = text(&run.stderr);
     assert!(run.status.success(), "{said}");
     assert!(said.contains(r#"{"stream":"reference","loaded":3,"refused":2}"#), "{said}");
-    assert!(said.contains("city.geojson:3: invalid_geometry") && said.contains("city.geojson:5: no property `kind`"), "{said}");
+    assert!(
+        said.contains("city.geojson:3: invalid_geometry")
+            && said.contains("city.geojson:5: no property `kind`"),
+        "{said}"
+    );
     let rows = replayed(folder.path(), &run.stdout, "reference");
     let json = |kind: &str, id: &str| {
         let row = rows.iter().find(|row| row["kind"] == kind && row["id"] == id).unwrap();
@@ -106,8 +110,17 @@ fn an_extract_of_openstreetmap_becomes_roads() {
     }
     let folder = tempfile::tempdir().unwrap();
     let run = chengmai(&[
-        "load", "--stream", "reference", "--print", "--kind", "road", "--field", "grade=highway", "--value",
-        "district=helsinki", extract,
+        "load",
+        "--stream",
+        "reference",
+        "--print",
+        "--kind",
+        "road",
+        "--field",
+        "grade=highway",
+        "--value",
+        "district=helsinki",
+        extract,
     ]);
     assert!(run.status.success(), "{}", text(&run.stderr));
     assert!(text(&run.stderr).contains(r#""refused":0"#), "{}", text(&run.stderr));

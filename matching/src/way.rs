@@ -93,8 +93,7 @@ mod tests {
     #[test]
     fn a_way_goes_round_the_corner_and_ends_where_the_road_does() {
         let corner = (1_094_950_000, 365_900_000);
-        let (east, south) =
-            ([(1_094_900_000, 365_900_000), corner], [corner, (1_094_950_000, 365_860_000)]);
+        let (east, south) = ([(1_094_900_000, 365_900_000), corner], [corner, (1_094_950_000, 365_860_000)]);
         let mut world = World::new(Params::default()).unwrap();
         let road = |rank, points| Some(RoadLine { rank, points, oneway: false });
         world.network.change([(1, road(1, &east)), (2, road(2, &south))]);
@@ -106,14 +105,7 @@ mod tests {
             (1_094_900_000, 365_830_000),
         ];
         let fix = |(n, at): (i64, (i32, i32))| {
-            Edit::Put(Fix {
-                ts: START + n * 10_000,
-                at,
-                speed: None,
-                heading: None,
-                working: true,
-                epoch: 1,
-            })
+            Edit::Put(Fix { ts: START + n * 10_000, at, speed: None, heading: None, working: true, epoch: 1 })
         };
         let mut track = Track::default();
         track.edit(&mut world, &(0..).zip(places).map(fix).collect::<Vec<_>>(), &mut Vec::new());

@@ -99,7 +99,8 @@ impl Loader<'_> {
                 log.append(topic, records.collect())?;
             }
             Sink::Stdout => {
-                let text: Vec<u8> = batch.iter().flat_map(|(_, value)| [value, &b"\n"[..]].concat()).collect();
+                let text: Vec<u8> =
+                    batch.iter().flat_map(|(_, value)| [value, &b"\n"[..]].concat()).collect();
                 let failed = |e| Error::user("stdout: cannot be written").caused_by(e);
                 std::io::stdout().lock().write_all(&text).map_err(failed)?;
             }
@@ -175,7 +176,8 @@ pub fn run(args: &LoadArgs) -> Result<()> {
     loader.flush()?;
     loader.bar.finish_and_clear();
     let (loaded, refused) = (loader.loaded, loader.refused);
-    let said = serde_json::json!({ "stream": stream.name(), "loaded": loaded, "refused": refused }).to_string();
+    let said =
+        serde_json::json!({ "stream": stream.name(), "loaded": loaded, "refused": refused }).to_string();
     match args.print {
         true => writeln!(std::io::stderr(), "{said}").unwrap_or_default(),
         false => crate::say(&said),
@@ -206,7 +208,8 @@ fn load_features(loader: &mut Loader<'_>, input: Box<dyn BufRead + Send>, mappin
         }
         match mapping.records(feature) {
             Ok(records) => {
-                ended = records.iter().try_for_each(|record| loader.take(number, record.to_string().as_bytes()));
+                ended =
+                    records.iter().try_for_each(|record| loader.take(number, record.to_string().as_bytes()));
             }
             Err(reason) => loader.refuse(number, &reason),
         }

@@ -141,8 +141,7 @@ impl Matched {
         for (i, step) in self.steps.iter().enumerate().filter(|(_, step)| !step.line.is_empty()) {
             let goes_on = i > 0 && !self.steps[i - 1].line.is_empty();
             let (start, end) = (self.steps[i.saturating_sub(1)].fix.ts, step.fix.ts);
-            let lengths: Vec<i64> =
-                step.line.windows(2).map(|pair| distance_mm(pair[0], pair[1])).collect();
+            let lengths: Vec<i64> = step.line.windows(2).map(|pair| distance_mm(pair[0], pair[1])).collect();
             let total = lengths.iter().sum::<i64>();
             let mut so_far = 0;
             let line = step.line.iter().enumerate().map(|(n, place)| {
@@ -219,7 +218,10 @@ mod tests {
     fn city(names: &Names) -> Vec<Arc<Row>> {
         let roads = [
             ("east", r#"{"geometry":{"type":"LineString","coordinates":[[109.49,36.59],[109.495,36.59]]}}"#),
-            ("south", r#"{"oneway":true,"geometry":{"type":"LineString","coordinates":[[109.495,36.59],[109.495,36.586]]}}"#),
+            (
+                "south",
+                r#"{"oneway":true,"geometry":{"type":"LineString","coordinates":[[109.495,36.59],[109.495,36.586]]}}"#,
+            ),
             ("far", r#"{"geometry":{"type":"LineString","coordinates":[[110.49,36.59],[110.495,36.59]]}}"#),
             ("not drawn", r#"{"grade":1}"#),
         ];

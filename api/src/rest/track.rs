@@ -241,12 +241,7 @@ fn answer(shared: &Shared, id: &str, parameters: &Parameters) -> Result<Response
 }
 
 /// The way along the roads as they are at the tick of the track.
-fn matched_way(
-    shared: &Shared,
-    points: &[Point],
-    span: (i64, i64),
-    tick: Tick,
-) -> Result<Matched, Problem> {
+fn matched_way(shared: &Shared, points: &[Point], span: (i64, i64), tick: Tick) -> Result<Matched, Problem> {
     let store = &shared.store;
     let (view, spec) =
         store.view(REFERENCE).ok_or_else(|| Problem::not_found("this city keeps no reference data"))?;

@@ -80,7 +80,10 @@ impl Beside {
     /// What one fix says, on the roads of `epoch`; `None` when it is not of the sample.
     pub fn of(fix: &TrackFix, network: &Network, epoch: matching::Epoch) -> Option<Self> {
         let (lon, lat) = (f64::from(fix.lon) / DEGREE, f64::from(fix.lat) / DEGREE);
-        if epoch == 0 || !is_sampled(fix.ts) || fix.speed.is_some_and(|v| v < MOVING_KMH) || !in_china(lon, lat)
+        if epoch == 0
+            || !is_sampled(fix.ts)
+            || fix.speed.is_some_and(|v| v < MOVING_KMH)
+            || !in_china(lon, lat)
         {
             return None;
         }

@@ -55,6 +55,7 @@ pub fn operate<'s>(
         matched.heard.broadcast(),
         settings,
     );
-    let district_coverage = districts::operate(road_coverage.clone(), matched.presence, known, settings, names);
+    let district_coverage =
+        districts::operate(road_coverage.clone(), matched.presence, known, settings, names);
     Said { on_road: matched.on_road, road_coverage, district_coverage, beside: matched.beside }
 }

@@ -37,11 +37,7 @@ pub struct Swept {
 
 impl Swept {
     /// Measures the pieces of a road that is `length_mm` long, in order of time; what lies beyond its end is cut off.
-    pub fn of(
-        pieces: impl Iterator<Item = (Sym, Piece)>,
-        length_mm: i64,
-        settings: &Settings,
-    ) -> Self {
+    pub fn of(pieces: impl Iterator<Item = (Sym, Piece)>, length_mm: i64, settings: &Settings) -> Self {
         let length = u32::try_from(length_mm).unwrap_or(u32::MAX);
         let mut by_vehicle: BTreeMap<Sym, Vec<Piece>> = BTreeMap::new();
         for (vehicle, piece) in pieces {

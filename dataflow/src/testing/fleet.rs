@@ -341,7 +341,10 @@ fn a_wrong_reference_system_is_suspected() {
     check_views(&history, |view| view == "gps_quality");
     let rows = (super::super::views::gps_quality::VIEW.oracle)(&history, history.last());
     let of = |vehicle: &str| rows.iter().find(|row| row["vehicle_id"] == vehicle).unwrap();
-    assert_eq!((&of("vehicle0")["datum"], &of("vehicle1")["datum"]), (&serde_json::Value::Null, &"gcj02".into()));
+    assert_eq!(
+        (&of("vehicle0")["datum"], &of("vehicle1")["datum"]),
+        (&serde_json::Value::Null, &"gcj02".into())
+    );
     assert!(of("vehicle0")["near_road"].as_f64().unwrap() > 0.9);
     assert!(of("vehicle1")["near_road"].as_f64().unwrap() < 0.1);
 }

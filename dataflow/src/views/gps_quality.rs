@@ -19,8 +19,8 @@ use tracks::quality::{Pairs, Unit};
 
 use super::View;
 use crate::fleet::datum::{Beside, Datum};
-use crate::operators::delta::Keyed;
 use crate::fleet::districts::ratio;
+use crate::operators::delta::Keyed;
 use crate::operators::publish::ViewRow;
 
 /// The view.
@@ -48,8 +48,14 @@ pub const VIEW: View = View {
                 .nullable(),
             Column::new("unit", Type::Text, "疑似单位", "What it seems to report instead of km/h.")
                 .nullable(),
-            Column::new("road_samples", Type::Int, "近路样本", "Fixes in movement that are compared with roads."),
-            Column::new("near_road", Type::Float, "近路比例", "Share of these beside a road, 0 to 1.").nullable(),
+            Column::new(
+                "road_samples",
+                Type::Int,
+                "近路样本",
+                "Fixes in movement that are compared with roads.",
+            ),
+            Column::new("near_road", Type::Float, "近路比例", "Share of these beside a road, 0 to 1.")
+                .nullable(),
             Column::new(
                 "datum",
                 Type::Text,
@@ -57,7 +63,8 @@ pub const VIEW: View = View {
                 "What the numbers seem to be in instead: gcj02, bd09, wgs84.",
             )
             .nullable(),
-            Column::new("near_road_in_datum", Type::Float, "换算后近路比例", "The share if they are.").nullable(),
+            Column::new("near_road_in_datum", Type::Float, "换算后近路比例", "The share if they are.")
+                .nullable(),
         ],
         bounded_by: "the number of vehicles heard",
     },

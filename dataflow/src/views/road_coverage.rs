@@ -62,7 +62,12 @@ pub const VIEW: View = View {
                 .nullable(),
             Column::new("vehicles", Type::Int, "车辆数", "Vehicles that worked on it."),
             Column::new("state", Type::Text, "完成状态", "done, too_few, missed or not_due."),
-            Column::new("due_ts", Type::Time, "截止时间", "End of the window of the plan, else of the shift."),
+            Column::new(
+                "due_ts",
+                Type::Time,
+                "截止时间",
+                "End of the window of the plan, else of the shift.",
+            ),
         ],
         bounded_by: "the number of roads planned or swept, times shifts and days of the retention",
     },
@@ -280,7 +285,8 @@ pub(crate) mod oracle {
     fn window(shift: &ShiftRef, plan: &PlanRef) -> (i64, i64) {
         let (start, end) = (i64::from(shift.start), i64::from(shift.end));
         // Minute by minute from the beginning of the shift to its end.
-        let find = |wanted: u16, after: i64| (after..=end).find(|m| m.rem_euclid(1440) == i64::from(wanted) % 1440);
+        let find =
+            |wanted: u16, after: i64| (after..=end).find(|m| m.rem_euclid(1440) == i64::from(wanted) % 1440);
         let from = plan.from.and_then(|from| find(from, start)).unwrap_or(start);
         (from, plan.by.and_then(|by| find(by, start + 1)).unwrap_or(end))
     }

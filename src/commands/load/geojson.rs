@@ -309,13 +309,19 @@ mod tests {
             fields: vec![("district".into(), "adcode".into()), ("absent".into(), "nothing".into())],
             values: vec![("margin_m".into(), json!(5))],
         };
-        let properties = json!({"kind": "fence", "code": 7, "adcode": "610602", "name": null, "id": "not this"});
+        let properties =
+            json!({"kind": "fence", "code": 7, "adcode": "610602", "name": null, "id": "not this"});
         let (records, error) = all(&line(&properties).to_string(), &mapping);
         assert_eq!(error, None);
         let record = &records[0].as_ref().unwrap()[0];
-        assert_eq!((&record["kind"], &record["id"], &record["district"]), (&json!("fence"), &json!("7"), &json!("610602")));
+        assert_eq!(
+            (&record["kind"], &record["id"], &record["district"]),
+            (&json!("fence"), &json!("7"), &json!("610602"))
+        );
         assert_eq!((record.get("name"), record.get("absent"), &record["margin_m"]), (None, None, &json!(5)));
-        let none = |properties: Json, mapping: &Mapping| all(&line(&properties).to_string(), mapping).0.remove(0).unwrap_err();
+        let none = |properties: Json, mapping: &Mapping| {
+            all(&line(&properties).to_string(), mapping).0.remove(0).unwrap_err()
+        };
         assert!(none(json!({"code": 7}), &mapping).contains("--kind"));
         assert!(none(json!({"kind": "fence"}), &mapping).contains("`code`"));
         assert!(none(json!({}), &roads()).contains("--id"));
@@ -329,12 +335,21 @@ mod tests {
             all(&line(&properties).to_string(), &roads()).0.remove(0).map(|mut records| records.remove(0))
         };
         let oneway = |tags: Json| road(tags).unwrap()["oneway"].clone();
-        assert_eq!([oneway(json!({})), oneway(json!({"oneway": "no"})), oneway(json!({"oneway": "reversible"}))], [false, false, false]);
-        assert_eq!([oneway(json!({"oneway": "yes"})), oneway(json!({"junction": "roundabout"}))], [true, true]);
+        assert_eq!(
+            [oneway(json!({})), oneway(json!({"oneway": "no"})), oneway(json!({"oneway": "reversible"}))],
+            [false, false, false]
+        );
+        assert_eq!(
+            [oneway(json!({"oneway": "yes"})), oneway(json!({"junction": "roundabout"}))],
+            [true, true]
+        );
         assert_eq!(oneway(json!({"junction": "roundabout", "oneway": "no"})), false);
         let back = road(json!({"oneway": "-1", "lanes": "2", "width": "7.5 m"})).unwrap();
         assert_eq!(back["geometry"]["coordinates"], json!([[3.0, 4.0], [1.0, 2.0]]));
-        assert_eq!((&back["oneway"], &back["lanes"], &back["width_m"]), (&json!(true), &json!(2.0), &json!(7.5)));
+        assert_eq!(
+            (&back["oneway"], &back["lanes"], &back["width_m"]),
+            (&json!(true), &json!(2.0), &json!(7.5))
+        );
         assert!(road(json!({"oneway": "sometimes"})).unwrap_err().contains("sometimes"));
     }
 

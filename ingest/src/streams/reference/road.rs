@@ -52,7 +52,12 @@ fn points(object: &Object) -> Result<Vec<(i32, i32)>, Reason> {
 
 fn plan(interner: &mut Interner, object: &Object) -> Result<Vec<PlanRef>, Reason> {
     let Some(plan) = object.get("plan").filter(|plan| !plan.is_null()) else { return Ok(Vec::new()) };
-    let wrong = || format!("wrong_type: `plan` is {}, expected [{{\"shift\", \"passes\", \"from\", \"by\"}}, …]", short(plan));
+    let wrong = || {
+        format!(
+            "wrong_type: `plan` is {}, expected [{{\"shift\", \"passes\", \"from\", \"by\"}}, …]",
+            short(plan)
+        )
+    };
     let mut entries: Vec<PlanRef> = Vec::new();
     for entry in plan.as_array().ok_or_else(wrong)? {
         let entry = entry.as_object().ok_or_else(wrong)?;
@@ -68,9 +73,9 @@ fn plan(interner: &mut Interner, object: &Object) -> Result<Vec<PlanRef>, Reason
         };
         let minute = |field: &str| match text(entry, field)? {
             None => Ok(None),
-            Some(written) => minute_of_day(written).map(Some).ok_or_else(|| {
-                format!("out_of_range: `plan.{field}` is `{written}`, expected HH:MM")
-            }),
+            Some(written) => minute_of_day(written)
+                .map(Some)
+                .ok_or_else(|| format!("out_of_range: `plan.{field}` is `{written}`, expected HH:MM")),
         };
         let (from, by) = (minute("from")?, minute("by")?);
         if entries.iter().any(|entry| entry.shift == shift) {
