@@ -145,7 +145,7 @@ impl State {
     }
 
     fn candidate(&self) -> Candidate {
-        let arc = (self.arc != OFF).then(|| Arc { segment: self.arc >> 1, backward: self.arc & 1 == 1 });
+        let arc = (self.arc != OFF).then_some(Arc { segment: self.arc >> 1, backward: self.arc & 1 == 1 });
         Candidate { arc, at_mm: self.at_mm, cost: i64::from(self.cost) }
     }
 }
