@@ -18,6 +18,10 @@ use model::reference::road::{PlanRef, RoadRef};
 use model::reference::shift::ShiftRef;
 use model::{Feed, Fix, Kind, LogPos, Names, RefBody, RefRecord, Row, StreamId, Sym, Typed};
 
+/// The allocator of the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Crossings along each side of the grid, and the length of a block in 10⁻⁷ degrees of longitude and latitude (120 m).
 const SIDE: i32 = 101;
 const BLOCK: (i32, i32) = (13_420, 10_810);
