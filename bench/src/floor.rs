@@ -186,10 +186,10 @@ pub fn run(input: &Path, output: &Path) -> Result<u64> {
         cases: HashMap::default(),
     };
     let mut records = 0;
-    records += each(input, "reference", |line| Ok(floor.reference(&sonic_rs::from_slice(line)?)))?;
-    records += each(input, "telemetry", |line| Ok(floor.reading(&sonic_rs::from_slice(line)?)))?;
-    records += each(input, "positions", |line| Ok(floor.position(&sonic_rs::from_slice(line)?)))?;
-    records += each(input, "cases", |line| Ok(floor.case(&sonic_rs::from_slice(line)?)))?;
+    records += each(input, "reference", |line| sonic_rs::from_slice(line).map(|one| floor.reference(&one)))?;
+    records += each(input, "telemetry", |line| sonic_rs::from_slice(line).map(|one| floor.reading(&one)))?;
+    records += each(input, "positions", |line| sonic_rs::from_slice(line).map(|one| floor.position(&one)))?;
+    records += each(input, "cases", |line| sonic_rs::from_slice(line).map(|one| floor.case(&one)))?;
     std::fs::create_dir_all(output)
         .map_err(|e| Error::external(format!("{}: cannot be made", output.display())).caused_by(e))?;
     floor.answer(output)?;
