@@ -351,7 +351,7 @@ mod tests {
         for (id, state, inhibited) in rows {
             let by = if *inhibited { Value::Literal("gateway") } else { Value::Null };
             let id = Value::Name(names.intern(id));
-            let row = [id, Value::Literal(*state), Value::Literal("severe"), by, Value::Null];
+            let row = [id, Value::Literal(state), Value::Literal("severe"), by, Value::Null];
             changes.push(tick, Op::Upsert, &row);
         }
         let (lower, upper) = (tick, tick + 1);
