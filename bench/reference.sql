@@ -77,7 +77,7 @@ CREATE TABLE cas AS
   FROM cases c GROUP BY case_id;
 CREATE TABLE casecount AS
   SELECT coalesce(district, 'unknown') AS district, count(*) FILTER (NOT closed) AS open,
-    count(*) FILTER (NOT closed AND coalesce(handled, getvariable('until')) > deadline) AS overdue
+    count(*) FILTER (NOT closed AND handled IS NULL AND getvariable('until') > deadline) AS overdue
   FROM cas GROUP BY 1;
 CREATE VIEW cases_answer AS SELECT district, open, overdue FROM casecount;
 

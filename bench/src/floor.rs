@@ -360,8 +360,10 @@ impl Floor {
         // A case is known by its first event; its district by its report.
         let mut counts: HashMap<u32, (i64, i64)> = HashMap::default();
         for case in self.cases.values() {
-            let late = if case.handled == NEVER { self.until_ms } else { case.handled };
-            let overdue = !case.closed && case.deadline != NEVER && late > case.deadline;
+            let overdue = !case.closed
+                && case.handled == NEVER
+                && case.deadline != NEVER
+                && self.until_ms > case.deadline;
             let count = counts.entry(case.district).or_default();
             *count = (count.0 + i64::from(!case.closed), count.1 + i64::from(overdue));
         }

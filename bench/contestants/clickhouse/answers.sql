@@ -8,6 +8,6 @@ SELECT joinGet('roads', 'district', road) AS district, hour AS hour_ms, sum(join
 FROM visits FINAL GROUP BY district, hour;
 -- cases
 SELECT if(district = '', 'unknown', district) AS district, countIf(closed = 0) AS open,
-  countIf(closed = 0 AND deadline > 0 AND if(handled > 0, handled, {until_ms}) > deadline) AS overdue
+  countIf(closed = 0 AND deadline > 0 AND handled = 0 AND {until_ms} > deadline) AS overdue
 FROM (SELECT case_id, max(district) AS district, max(deadline) AS deadline, max(handled) AS handled, max(closed) AS closed FROM last GROUP BY case_id)
 GROUP BY district;

@@ -124,7 +124,7 @@ public final class City5Flink {
             WHERE road IS NOT NULL GROUP BY district_of(road), hour_ms""");
         answer(table, "cases", "district,open,overdue", 1, """
             SELECT district, COUNT(*) FILTER (WHERE NOT closed),
-              COUNT(*) FILTER (WHERE NOT closed AND COALESCE(handled, %d) > deadline)
+              COUNT(*) FILTER (WHERE NOT closed AND handled IS NULL AND %d > deadline)
             FROM (SELECT COALESCE(MAX(district), 'unknown') AS district,
                     MAX(CASE WHEN event = 'dispatched' THEN ts + CAST(ROUND(`limit`.amount * 3600000, 0) AS BIGINT) END) AS deadline,
                     MAX(CASE WHEN event = 'handled' THEN ts END) AS handled,

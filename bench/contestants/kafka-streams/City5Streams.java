@@ -154,7 +154,7 @@ public final class City5Streams {
             long[] count = counts.computeIfAbsent(c[0], district -> new long[2]);
             if (c[3].equals("0")) {
                 count[0]++;
-                count[1] += deadline > 0 && (handled > 0 ? handled : until) > deadline ? 1 : 0;
+                count[1] += deadline > 0 && handled == 0 && until > deadline ? 1 : 0;
             }
         });
         counts.forEach((district, count) -> cases.add(district + "," + count[0] + "," + count[1]));

@@ -101,7 +101,7 @@ c = c.groupby(c.case_id).reduce(district=pw.reducers.max(c.district), deadline=p
                                 handled=pw.reducers.max(c.handled), closed=pw.reducers.max(c.closed))
 c = c.filter(c.closed == 0)
 c = c.select(district=pw.if_else(c.district == "", "unknown", c.district),
-             overdue=pw.if_else((c.deadline > 0) & (pw.if_else(c.handled > 0, c.handled, until) > c.deadline), 1, 0))
+             overdue=pw.if_else((c.deadline > 0) & (c.handled == 0) & (until > c.deadline), 1, 0))
 cases = c.groupby(c.district).reduce(c.district, open=pw.reducers.count(), overdue=pw.reducers.sum(c.overdue))
 
 answers = {"windows": windows, "swept": swept, "cases": cases}
