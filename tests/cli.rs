@@ -131,7 +131,7 @@ fn replays_agree_byte_for_byte() {
     let mut names: Vec<_> =
         fs::read_dir(path("1")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     names.sort();
-    assert_eq!(names.len(), 34, "seventeen views and their changes");
+    assert_eq!(names.len(), 58, "twenty-nine views and their changes");
     for name in &names {
         let read = |workers: &str| fs::read(folder.path().join(workers).join(name)).unwrap();
         assert!(
