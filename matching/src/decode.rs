@@ -163,8 +163,6 @@ struct Frame {
     known: bool,
     /// What was driven, as a part of all legs.
     legs: (u32, u32),
-    /// Number of pieces before its move, if no piece goes on in it.
-    begun: Option<u32>,
 }
 
 /// The match of one block.
@@ -251,7 +249,6 @@ impl Decoder {
             chosen: None,
             known: false,
             legs: (0, 0),
-            begun: None,
         });
     }
 
@@ -360,26 +357,25 @@ impl Decoder {
         (frame.legs, frame.known) = ((first as u32, end as u32), known);
     }
 
-    /// Makes the pieces again from move `from` on: from the last move before it at which a fold can begin.
+    /// Makes the pieces again from the grid cell in which fix `from` lies.
     fn fold(&mut self, params: &Params, from: usize) {
+        let start = |i: usize| self.frames[i - 1].fix.ts;
         let from = from.max(1);
         if from >= self.frames.len() {
             return;
         }
-        let first = (2..from).rev().find(|i| self.frames[*i].begun.is_some()).unwrap_or(1);
-        self.pieces.truncate(self.frames[first].begun.unwrap_or(0) as usize);
+        let cell = crate::pieces::cell(start(from));
+        self.pieces.retain(|piece| piece.cell < cell);
+        let first = (1..=from).rev().take_while(|i| crate::pieces::cell(start(*i)) >= cell).last();
         let mut fold = Fold::new(self.band);
-        for i in first..self.frames.len() {
+        for i in first.unwrap_or(from)..self.frames.len() {
             let (last, frame) = (&self.frames[i - 1], &self.frames[i]);
-            let before = self.pieces.len() as u32;
-            let mut begins = false;
-            if params.block(frame.fix.ts) == self.block {
-                let known = frame.known && frame.fix.ts - last.fix.ts <= params.cover_hole_ms;
-                let legs = &self.legs[frame.legs.0 as usize..frame.legs.1 as usize];
-                let step = Move { from: &last.fix, to: &frame.fix, legs, known };
-                begins = fold.take(&step, &mut self.pieces);
+            if params.block(frame.fix.ts) != self.block {
+                continue;
             }
-            self.frames[i].begun = begins.then_some(before);
+            let known = frame.known && frame.fix.ts - last.fix.ts <= params.cover_hole_ms;
+            let legs = &self.legs[frame.legs.0 as usize..frame.legs.1 as usize];
+            fold.take(&Move { from: &last.fix, to: &frame.fix, legs, known }, &mut self.pieces);
         }
     }
 

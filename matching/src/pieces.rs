@@ -102,16 +102,15 @@ impl Fold {
         Self { band, open: false }
     }
 
-    /// Takes the next move. False when a piece of an earlier move goes on in it: then no fold can begin here.
-    pub(crate) fn take(&mut self, step: &Move<'_>, pieces: &mut Vec<Piece>) -> bool {
-        let earlier = pieces.len();
+    /// Takes the next move.
+    pub(crate) fn take(&mut self, step: &Move<'_>, pieces: &mut Vec<Piece>) {
         let total: i64 = step.legs.iter().map(Leg::length).sum();
         let dt = step.to.ts - step.from.ts;
         let (low, high) = match (step.known, self.works(step.from, total, dt), self.works(step.to, total, dt))
         {
             (false, ..) | (true, false, false) => {
                 self.open = false;
-                return true;
+                return;
             }
             (true, true, true) => (0, total),
             (true, true, false) => (0, worked_alone(step.from, total, dt)),
@@ -121,7 +120,7 @@ impl Fold {
             self.open = false;
         }
         let at = |along: i64| step.from.ts + dt * along / total.max(1);
-        let (mut begun, mut begins) = (0, true);
+        let mut begun = 0;
         for leg in step.legs {
             let (from, to) =
                 (low.clamp(begun, begun + leg.length()), high.clamp(begun, begun + leg.length()));
@@ -140,19 +139,16 @@ impl Fold {
                     high: a.max(b),
                     cell: cell(step.from.ts),
                 };
-                let goes_on = self.add(piece, pieces);
-                begins &= !(goes_on && pieces.len() == earlier);
+                self.add(piece, pieces);
             }
             begun += leg.length();
         }
         if high < total {
             self.open = false;
         }
-        begins
     }
 
-    /// Adds a part of a move; whether it goes on with the last piece.
-    fn add(&mut self, piece: Piece, pieces: &mut Vec<Piece>) -> bool {
+    fn add(&mut self, piece: Piece, pieces: &mut Vec<Piece>) {
         if self.open
             && let Some(last) = pieces.last_mut()
             && (last.road, last.backward, last.cell) == (piece.road, piece.backward, piece.cell)
@@ -162,11 +158,10 @@ impl Fold {
             last.low = last.low.min(piece.low);
             last.high = last.high.max(piece.high);
             last.to_ts = last.to_ts.max(piece.to_ts);
-            return true;
+            return;
         }
         pieces.push(piece);
         self.open = true;
-        false
     }
 
     fn works(&self, fix: &Fix, total: i64, dt: i64) -> bool {

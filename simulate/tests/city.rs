@@ -175,7 +175,7 @@ fn reference_records_are_whole_and_name_what_exists() {
             }
             "residence" => &["district", "population", "geometry", "area_m2"],
             "shift" => &["start", "end", "fleets"],
-            "grid" | "fence" => &["geometry"],
+            "grid" | "fence" | "walkway" => &["geometry"],
             _ => &["name"],
         };
         for field in need {

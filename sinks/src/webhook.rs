@@ -272,7 +272,8 @@ impl Run {
             .body(body.to_vec());
         let answer = self
             .runtime
-            .block_on(request.send())
+            // Made within the runtime: a request with a time limit needs its clock.
+            .block_on(async move { request.send().await })
             .map_err(|e| Error::external(format!("{} cannot be reached", self.config.url)).caused_by(e))?;
         let status = answer.status();
         if status.is_success() {

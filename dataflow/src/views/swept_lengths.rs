@@ -26,7 +26,7 @@ use timely::dataflow::operators::vec::{Broadcast, Filter, Map};
 
 use super::View;
 use super::reference::{CurrentRow, kind_of};
-use super::vehicles::TrackFix;
+use super::vehicles::{TrackFix, says_more};
 use crate::Settings;
 use crate::nearest::{Nearest, Place, length_mm};
 use crate::operators::delta::{Delta, Keyed, deltas, updates};
@@ -140,7 +140,8 @@ pub(super) fn operate<'s>(
 ) -> Swept<'s> {
     let roads = current.clone().filter(|(_, delta)| kind_of(delta) == Kind::Road);
     let everywhere = roads.clone().broadcast().map(|(tick, delta)| (tick, MatchIn::Road(delta)));
-    let fixes = track.map(|(tick, delta)| (tick, MatchIn::Fix(delta)));
+    // What is sent again keeps the road that it had.
+    let fixes = track.flat_map(|(tick, delta)| says_more(&delta).then_some((tick, MatchIn::Fix(delta))));
     let matching = Match {
         settings: Arc::clone(settings),
         names: Arc::clone(names),

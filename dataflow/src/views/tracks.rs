@@ -15,7 +15,7 @@ use model::{Column, Type, Value, ViewSpec};
 use timely::dataflow::operators::vec::Filter;
 
 use super::View;
-use super::vehicles::{TrackFix, decimal};
+use super::vehicles::{TrackFix, decimal, says_more};
 use crate::operators::delta::Delta;
 use crate::operators::park::expire;
 use crate::operators::publish::ViewRow;
@@ -42,11 +42,7 @@ pub const VIEW: View = View {
         let (settings, retention) = (Arc::clone(&context.settings), context.settings.track_retention_ms);
         let since = move |fix: &TrackFix| super::kept_from(&settings, retention, fix.ts);
         // The same fix sent again has another tick, which is no column here.
-        let differs = |delta: &Delta<TrackFix>| match (&delta.old, &delta.new) {
-            (Some(old), Some(new)) => TrackFix { tick: new.tick, ..*old } != *new,
-            _ => true,
-        };
-        let track = context.track.clone().filter(move |(_, delta)| differs(delta));
+        let track = context.track.clone().filter(|(_, delta)| says_more(delta));
         context.publish(expire(track, "tracks", retention, since), id);
     },
     #[cfg(test)]

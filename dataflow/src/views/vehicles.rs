@@ -115,6 +115,14 @@ pub struct TrackFix {
     pub tick: Tick,
 }
 
+/// Whether more than the tick of the record changed: a fix that is sent again says nothing new.
+pub(super) fn says_more(delta: &Delta<TrackFix>) -> bool {
+    match (&delta.old, &delta.new) {
+        (Some(old), Some(new)) => TrackFix { tick: new.tick, ..*old } != *new,
+        _ => true,
+    }
+}
+
 impl Keyed for TrackFix {
     type Key = (Sym, i64);
     fn key(&self) -> (Sym, i64) {
