@@ -16,7 +16,6 @@ use timely::dataflow::operators::vec::Filter;
 
 use super::View;
 use super::vehicles::{TrackFix, decimal, says_more};
-use crate::operators::delta::Delta;
 use crate::operators::park::expire;
 use crate::operators::publish::ViewRow;
 
