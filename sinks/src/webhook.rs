@@ -168,8 +168,14 @@ impl Outbox {
                     continue;
                 }
                 let is = (text(1).unwrap_or_default(), text(2).unwrap_or_default());
-                if let Some(tick) = self.places_of.remove(&id) {
-                    self.waiting.remove(&(tick, id.clone()));
+                if let Some(tick) = self.places_of.get(&id).copied() {
+                    let place = (tick, id.clone());
+                    // What waits already says so, under the delivery that may have been tried.
+                    if self.waiting.get(&place).is_some_and(|waits| (&waits.0, &waits.1) == (&is.0, &is.1)) {
+                        continue;
+                    }
+                    self.waiting.remove(&place);
+                    self.places_of.remove(&id);
                 }
                 if self.told.get(&id) == Some(&is) {
                     continue;
