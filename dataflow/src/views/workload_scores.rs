@@ -1,7 +1,7 @@
 //! `workload_scores`: the district score of the reference workload, from the other four of its questions.
 //!
 //! **Meaning.** A district with roads has up to 100 points: 30 for alerts (none lost at no lasting episode, all at 50 and
-//! more), 30 for cases (the share of its open cases that is not overdue), 30 for sweeping (the distinct length swept,
+//! more), 30 for cases (the share of its open cases that is not past its deadline unhandled), 30 for sweeping (the distinct length swept,
 //! summed over its hours, of the length of its roads times these hours), 10 for windows (the share of its sensor windows
 //! with a mean below 52). Each part is rounded down to hundredths by itself. It follows no standard: it is there so that
 //! a score that depends on every stream can be measured and compared. The scores of the city are those of its schemes.
@@ -33,7 +33,12 @@ pub const VIEW: View = View {
             Column::new("district", Type::Text, "区县", "A district with roads; empty when unknown."),
             Column::new("score", Type::Float, "得分", "0 to 100."),
             Column::new("alerts", Type::Int, "告警数", "Episodes that last."),
-            Column::new("overdue", Type::Int, "超期数", "Open cases that are overdue."),
+            Column::new(
+                "overdue",
+                Type::Int,
+                "超期数",
+                "Open cases past their deadline that are not handled.",
+            ),
         ],
         bounded_by: "the number of districts with roads",
     },
@@ -154,7 +159,14 @@ fn render(context: &mut Context<'_>, id: model::ViewId) {
     })
     .concat(add(context.cases.clone(), move |case| {
         let open = case.stage.open();
-        (case.district, Sums { open: is(open), overdue: is(open && case.overdue), ..Sums::default() })
+        (
+            case.district,
+            Sums {
+                open: is(open),
+                overdue: is(open && case.overdue && case.handled_ts.is_none()),
+                ..Sums::default()
+            },
+        )
     }))
     .concat(add(swept.rows, |row| {
         (row.district, Sums { swept_mm: row.sums.mm, hours: 1, ..Sums::default() })
@@ -203,7 +215,8 @@ pub(crate) mod oracle {
                 !["closed", "voided", "merged", "rejected"].contains(&row["stage"].as_str().unwrap())
             };
             let open: Vec<&Json> = cases.iter().filter(here).filter(open).collect();
-            let overdue = open.iter().filter(|case| case["overdue"] == true).count();
+            let overdue =
+                open.iter().filter(|case| case["overdue"] == true && case["handled_ts"].is_null()).count();
             let hours: Vec<i64> = swept
                 .iter()
                 .filter(|((of, _), _)| *of == district)
