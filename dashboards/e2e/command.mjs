@@ -133,7 +133,9 @@ try {
   const filter = await page.evaluate(() => getComputedStyle(document.querySelector('.data')).filter);
   assert.ok(Number(/brightness\(([\d.]+)\)/.exec(filter)?.[1] ?? 1) < 0.9, `the data are dimmed: ${filter}`);
   await page.screenshot({ path: `${OUT}/command-disconnected-${width}x${height}.png` });
-  const frozen = (await read(page)).tick;
+  // What came before the cut may still be on its way to the glass.
+  let frozen = (await read(page)).tick;
+  for (let drawn = null; drawn !== frozen; await page.waitForTimeout(500)) [drawn, frozen] = [frozen, (await read(page)).tick];
   await page.waitForTimeout(2500);
   assert.equal((await read(page)).tick, frozen, 'nothing moves while disconnected');
   await page.context().setOffline(false);
