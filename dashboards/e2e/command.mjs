@@ -135,7 +135,11 @@ try {
   await page.screenshot({ path: `${OUT}/command-disconnected-${width}x${height}.png` });
   // What came before the cut may still be on its way to the glass.
   let frozen = (await read(page)).tick;
-  for (let drawn = null; drawn !== frozen; await page.waitForTimeout(500)) [drawn, frozen] = [frozen, (await read(page)).tick];
+  for (let drawn = null; drawn !== frozen; ) {
+    drawn = frozen;
+    await page.waitForTimeout(1000);
+    frozen = (await read(page)).tick;
+  }
   await page.waitForTimeout(2500);
   assert.equal((await read(page)).tick, frozen, 'nothing moves while disconnected');
   await page.context().setOffline(false);
