@@ -7,7 +7,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use model::{Error, Result, TickLength};
+use model::{Error, PeriodKind, Result, TickLength};
 use serde::{Deserialize, Serialize};
 use toml::{Table, Value};
 
@@ -21,6 +21,8 @@ pub struct Config {
     pub log: Log,
     /// The dataflow.
     pub engine: Engine,
+    /// Which statistics of cases are kept.
+    pub statistics: Statistics,
     /// The history.
     pub clickhouse: ClickHouse,
     /// The API and the screens.
@@ -122,6 +124,28 @@ pub struct Engine {
     pub track_retention_ms: i64,
     /// City time minus UTC, minutes (Asia/Shanghai: 480).
     pub utc_offset_min: i32,
+}
+
+/// Kinds of periods, separated by commas, for which `case_rates` holds each kind of scope: day, week, month, quarter,
+/// year, rolling (which needs day), all. Nothing is kept of a scope without kinds. Scores and their indicators are made
+/// of these statistics.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Statistics {
+    /// The city.
+    pub city: String,
+    /// Each district.
+    pub district: String,
+    /// Each department.
+    pub department: String,
+    /// Each unit grid.
+    pub grid: String,
+    /// Each class of cases.
+    pub class: String,
+    /// Each source of reports.
+    pub channel: String,
+    /// Each post of the operations room.
+    pub post: String,
 }
 
 /// The history.
@@ -234,6 +258,49 @@ impl Default for Engine {
     }
 }
 
+impl Default for Statistics {
+    fn default() -> Self {
+        let of = dataflow::settings::Statistics::default();
+        let names = |kinds: Vec<PeriodKind>| kinds.into_iter().map(PeriodKind::name).collect::<Vec<_>>().join(",");
+        Self {
+            city: names(of.city),
+            district: names(of.district),
+            department: names(of.department),
+            grid: names(of.grid),
+            class: names(of.class),
+            channel: names(of.channel),
+            post: names(of.post),
+        }
+    }
+}
+
+impl Statistics {
+    /// The same for the dataflow.
+    fn kinds(&self) -> Result<dataflow::settings::Statistics> {
+        let of = |key: &str, text: &str| {
+            let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+            let kinds: Option<Vec<PeriodKind>> = names.map(PeriodKind::from_name).collect();
+            kinds
+                .filter(|kinds| !kinds.contains(&PeriodKind::Rolling) || kinds.contains(&PeriodKind::Day))
+                .ok_or_else(|| {
+                    Error::user(format!(
+                        "statistics.{key} = {text}: expected some of day, week, month, quarter, year, rolling (which \
+                         needs day), all, separated by commas"
+                    ))
+                })
+        };
+        Ok(dataflow::settings::Statistics {
+            city: of("city", &self.city)?,
+            district: of("district", &self.district)?,
+            department: of("department", &self.department)?,
+            grid: of("grid", &self.grid)?,
+            class: of("class", &self.class)?,
+            channel: of("channel", &self.channel)?,
+            post: of("post", &self.post)?,
+        })
+    }
+}
+
 impl Default for ClickHouse {
     fn default() -> Self {
         Self {
@@ -343,6 +410,7 @@ impl Config {
                 return wrong(&format!("engine.{key}"), value.to_string(), "at least 0");
             }
         }
+        self.statistics.kinds()?;
         if self.clickhouse.grid_ms == 0 || !self.clickhouse.grid_ms.is_multiple_of(engine.tick_ms) {
             return wrong(
                 "clickhouse.grid_ms",
@@ -405,6 +473,8 @@ impl Config {
             journey_retention_ms: Some(engine.journey_retention_ms),
             track_retention_ms: Some(engine.track_retention_ms),
             utc_offset_min: engine.utc_offset_min,
+            // Checked when the configuration was read.
+            statistics: self.statistics.kinds().unwrap_or_default(),
             ..dataflow::Settings::default()
         }
     }

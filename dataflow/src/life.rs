@@ -7,8 +7,9 @@
 //! id, its owner and what was done about it. Actions count in order of `ts`, whatever order they arrive in; an `undo`
 //! takes one back, and a shelf ends by itself. `revision` counts the changes of the row that have been said.
 //!
-//! **Mechanism.** State by rule and series: its alerts, each with the episode that it stands for. Actions go to every
-//! worker, because the id of an alert does not say whose it is; they are few.
+//! **Mechanism.** State by alert, with the episode that it stands for, and an index from episodes to alerts: what changes
+//! costs what it changes, however many alerts a series has had. Actions go to every worker, because the id of an alert
+//! does not say whose it is; they are few.
 //!
 //! **State.** One entry per alert that has not been over for longer than the alert retention, and the actions of as
 //! long.
@@ -17,6 +18,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use foldhash::HashMap;
+use model::reference::rule::{Occasion, Target};
 use model::{Action, ActionKind, Names, Row, Sym, Tick};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::operators::Concat;
@@ -65,9 +67,9 @@ pub fn operate<'s>(
         settings: Arc::clone(settings),
         names: Arc::clone(names),
         city: CityTime::new(settings.utc_offset_min),
-        lines: KeyedState::default(),
+        alerts: KeyedState::default(),
+        standing: HashMap::default(),
         actions: KeyedState::default(),
-        owners: HashMap::default(),
     };
     ticked(episodes.concat(actions.broadcast()), "alerts", life)
 }
@@ -87,7 +89,7 @@ type Line = (Sym, Sym, Sym);
 /// One alert.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct Alert {
-    id: Sym,
+    line: Line,
     /// The episode that it stands for; `None` when it never was.
     episode: Option<Episode>,
     /// When it was first said to have been raised.
@@ -112,11 +114,12 @@ struct Life {
     settings: Arc<Settings>,
     names: Arc<Names>,
     city: CityTime,
-    lines: KeyedState<Line, Vec<Alert>>,
+    /// By id; `None` only while one is made.
+    alerts: KeyedState<Sym, Option<Alert>>,
+    /// Which alert stands for the episode of a line that was raised then.
+    standing: HashMap<(Line, i64), Sym>,
     /// By the id of the alert.
     actions: KeyedState<Sym, Done>,
-    /// Whose the alerts of this worker are.
-    owners: HashMap<Sym, Line>,
 }
 
 fn overlap(a: &Episode, b: &Episode) -> bool {
@@ -125,22 +128,44 @@ fn overlap(a: &Episode, b: &Episode) -> bool {
 }
 
 impl Life {
-    /// Takes in what became of the episodes of a line.
-    fn change(&mut self, line: Line, changes: Vec<(Delta<Episode>, Cause)>, tick: Tick) {
-        let alerts = self.lines.entry(line);
-        let of = |alerts: &[Alert], raised_ts: i64| {
-            let stands = |alert: &Alert| alert.episode.as_ref().is_some_and(|is| is.raised_ts == raised_ts);
-            alerts.iter().position(stands)
-        };
+    fn alert(&mut self, id: Sym) -> Option<&mut Alert> {
+        self.alerts.get_mut(id)?.as_mut()
+    }
+
+    /// The alert `id` stands for `episode` from now on.
+    fn stand(&mut self, id: Sym, episode: Episode, cause: Cause) {
+        let Some(alert) = self.alert(id) else { return };
+        let line = alert.line;
+        let was = alert.episode.replace(episode.clone()).map(|was| was.raised_ts);
+        alert.cause = cause;
+        if let Some(was) = was.filter(|was| *was != episode.raised_ts)
+            && self.standing.get(&(line, was)) == Some(&id)
+        {
+            self.standing.remove(&(line, was));
+        }
+        self.standing.insert((line, episode.raised_ts), id);
+    }
+
+    /// Takes in what became of the episodes of a line; pushes the alerts that they touch.
+    fn change(
+        &mut self,
+        line: Line,
+        changes: Vec<(Delta<Episode>, Cause)>,
+        tick: Tick,
+        touched: &mut Vec<Sym>,
+    ) {
         let (mut gone, mut came) = (Vec::new(), Vec::new());
         for (delta, cause) in changes {
             match (delta.old, delta.new) {
                 (Some(old), new) => {
-                    let Some(at) = of(alerts, old.raised_ts) else { continue };
-                    alerts[at].cause = cause;
+                    let Some(&id) = self.standing.get(&(line, old.raised_ts)) else { continue };
+                    touched.push(id);
                     match new {
-                        Some(new) => alerts[at].episode = Some(new),
-                        None => gone.push((old.raised_ts, at)),
+                        Some(new) => self.stand(id, new, cause),
+                        None => {
+                            gone.push((old.raised_ts, id));
+                            self.alert(id).into_iter().for_each(|alert| alert.cause = cause);
+                        }
                     }
                 }
                 (None, Some(new)) => came.push((new, cause)),
@@ -150,89 +175,90 @@ impl Life {
         // The same episode: its sensor went to a site that another worker judges, or it had been over for so long that it
         // was forgotten there.
         came.retain(|(episode, cause)| {
-            let Some(at) = of(alerts, episode.raised_ts) else { return true };
-            (alerts[at].episode, alerts[at].cause) = (Some(episode.clone()), *cause);
-            gone.retain(|(_, gone)| *gone != at);
+            let Some(&id) = self.standing.get(&(line, episode.raised_ts)) else { return true };
+            self.stand(id, episode.clone(), *cause);
+            touched.push(id);
+            gone.retain(|(_, gone)| *gone != id);
             false
         });
         gone.sort_unstable();
         came.sort_by_key(|(episode, _)| episode.raised_ts);
         for (episode, cause) in came {
-            let same = gone.iter().position(|(_, at)| {
-                alerts[*at].episode.as_ref().is_some_and(|there| overlap(there, &episode))
+            let same = gone.iter().position(|(_, id)| {
+                let there = self.alerts.get(*id).and_then(|alert| alert.as_ref()?.episode.as_ref());
+                there.is_some_and(|there| overlap(there, &episode))
             });
-            if let Some(same) = same {
-                let (_, at) = gone.remove(same);
-                (alerts[at].episode, alerts[at].cause) = (Some(episode), cause);
-                continue;
-            }
-            // The id may be that of an alert that was re-dated, or of one that was withdrawn and is back.
-            let wanted = alert_id(&episode, &self.names);
-            let mut n = 1;
-            let (id, at) = loop {
-                let id = match n {
-                    1 => self.names.intern(&wanted),
-                    _ => self.names.intern(&format!("{wanted}~{n}")),
-                };
-                match alerts.iter().position(|alert| alert.id == id) {
-                    Some(at) if alerts[at].episode.is_some() => n += 1,
-                    at => break (id, at),
-                }
+            let id = match same {
+                Some(same) => gone.remove(same).1,
+                None => self.open(line, &episode, cause, tick),
             };
-            match at {
-                Some(at) => (alerts[at].episode, alerts[at].cause) = (Some(episode), cause),
-                None => {
-                    let first_raised_ts = episode.raised_ts;
-                    let episode = Some(episode);
-                    alerts.push(Alert { id, episode, first_raised_ts, cause, said: None, changed: tick });
-                    self.owners.insert(id, line);
-                }
-            }
+            self.stand(id, episode, cause);
+            touched.push(id);
         }
-        for (_, at) in gone {
-            alerts[at].episode = None;
+        for (raised_ts, id) in gone {
+            self.standing.remove(&(line, raised_ts));
+            self.alert(id).into_iter().for_each(|alert| alert.episode = None);
         }
     }
 
-    /// Says what changed in the rows of a line, and forgets what has been over for long.
-    fn settle(&mut self, line: Line, tick: Tick, out: &mut Vec<Delta<AlertRow>>) {
-        let retention = self.settings.alert_retention_ms.and_then(|ms| u64::try_from(ms).ok());
-        let Some(alerts) = self.lines.get_mut(line) else { return };
-        let mut wake: Option<Tick> = None;
-        let mut until = |due: Tick| wake = Some(wake.map_or(due, |wake| wake.min(due)));
-        alerts.retain_mut(|alert| {
-            let done = self.actions.get(alert.id);
-            let actions = done.map(|done| &done.actions);
-            let Some(row) = row_of(alert, actions, tick, &self.names, self.city) else { return true };
-            let revision = match &alert.said {
-                Some(said) if (AlertRow { revision: said.revision, ..row.clone() }) == *said => None,
-                Some(said) => Some(said.revision + 1),
-                None => Some(1),
+    /// The alert that is to stand for a new episode. The id may be that of an alert that was re-dated, or of one that
+    /// was withdrawn and is back.
+    fn open(&mut self, line: Line, episode: &Episode, cause: Cause, tick: Tick) -> Sym {
+        let wanted = alert_id(episode, &self.names);
+        let mut n = 1;
+        loop {
+            let id = match n {
+                1 => self.names.intern(&wanted),
+                _ => self.names.intern(&format!("{wanted}~{n}")),
             };
-            if let Some(shelved) = row.shelved_until {
-                until(self.settings.tick.ceil(shelved));
+            match self.alerts.entry(id) {
+                Some(alert) if alert.episode.is_some() => n += 1,
+                Some(_) => return id,
+                none => {
+                    let first_raised_ts = episode.raised_ts;
+                    *none =
+                        Some(Alert { line, episode: None, first_raised_ts, cause, said: None, changed: tick });
+                    return id;
+                }
             }
-            if let Some(revision) = revision {
-                let row = AlertRow { revision, ..row };
-                let old = alert.said.replace(row.clone());
-                alert.changed = tick;
-                out.push(Delta { old, new: Some(row) });
-            }
-            let lasts = alert.episode.as_ref().is_some_and(|episode| episode.cleared_ts.is_none());
-            let Some(retention) = retention.filter(|_| !lasts) else { return true };
+        }
+    }
+
+    /// Says what changed in the row of an alert, and forgets it when it has been over for long.
+    fn settle(&mut self, id: Sym, tick: Tick, out: &mut Vec<Delta<AlertRow>>) {
+        let Some(Some(alert)) = self.alerts.get_mut(id) else { return };
+        let done = self.actions.get(id);
+        let actions = done.map(|done| &done.actions);
+        let Some(row) = row_of(id, alert, actions, tick, &self.names, self.city) else { return };
+        let revision = match &alert.said {
+            Some(said) if (AlertRow { revision: said.revision, ..row.clone() }) == *said => None,
+            Some(said) => Some(said.revision + 1),
+            None => Some(1),
+        };
+        let mut wake = row.shelved_until.map(|shelved| self.settings.tick.ceil(shelved));
+        if let Some(revision) = revision {
+            let row = AlertRow { revision, ..row };
+            let old = alert.said.replace(row.clone());
+            alert.changed = tick;
+            out.push(Delta { old, new: Some(row) });
+        }
+        let lasts = alert.episode.as_ref().is_some_and(|episode| episode.cleared_ts.is_none());
+        let retention = self.settings.alert_retention_ms.and_then(|ms| u64::try_from(ms).ok());
+        if let Some(retention) = retention.filter(|_| !lasts) {
             let ends = alert.changed.max(done.map_or(0, |done| done.last)) + retention;
-            if ends > tick {
-                until(ends);
-                return true;
+            if ends <= tick {
+                out.extend(alert.said.take().map(|old| Delta { old: Some(old), new: None }));
+                let stood = alert.episode.as_ref().map(|episode| (alert.line, episode.raised_ts));
+                if let Some(stood) = stood {
+                    self.standing.remove(&stood);
+                }
+                self.alerts.remove(id);
+                return;
             }
-            out.extend(alert.said.take().map(|old| Delta { old: Some(old), new: None }));
-            self.owners.remove(&alert.id);
-            false
-        });
-        if alerts.is_empty() {
-            self.lines.remove(line);
-        } else if let Some(wake) = wake {
-            self.lines.wake(line, wake.max(tick + 1));
+            wake = Some(wake.map_or(ends, |wake| wake.min(ends)));
+        }
+        if let Some(wake) = wake {
+            self.alerts.wake(id, wake.max(tick + 1));
         }
     }
 }
@@ -242,7 +268,7 @@ impl Ticked for Life {
     type Out = Delta<AlertRow>;
 
     fn tick(&mut self, tick: Tick, input: &mut Vec<In>, out: &mut Vec<Delta<AlertRow>>) {
-        let mut touched = self.lines.woken(tick);
+        let mut touched = self.alerts.woken(tick);
         let mut changes: HashMap<Line, Vec<(Delta<Episode>, Cause)>> = HashMap::default();
         let mut actions = Vec::new();
         for input in input.drain(..) {
@@ -255,8 +281,7 @@ impl Ticked for Life {
             }
         }
         for (line, changes) in changes {
-            self.change(line, changes, tick);
-            touched.push(line);
+            self.change(line, changes, tick, &mut touched);
         }
         actions.sort_by_key(|action| action.pos);
         let retention = self.settings.alert_retention_ms.and_then(|ms| u64::try_from(ms).ok());
@@ -269,12 +294,12 @@ impl Ticked for Life {
             if let Some(retention) = retention {
                 self.actions.wake(target, tick + retention);
             }
-            touched.extend(self.owners.get(&target).copied());
+            touched.push(target);
         }
         touched.sort_unstable();
         touched.dedup();
-        for line in touched {
-            self.settle(line, tick, out);
+        for id in touched {
+            self.settle(id, tick, out);
         }
         // What was done about alerts that are not here (any more, or yet) is forgotten after the retention.
         for target in self.actions.woken(tick) {
@@ -282,7 +307,7 @@ impl Ticked for Life {
             let last = self.actions.get(target).map_or(0, |done| done.last);
             if last + retention > tick {
                 self.actions.wake(target, last + retention);
-            } else if self.owners.contains_key(&target) {
+            } else if self.alerts.get(target).is_some() {
                 self.actions.wake(target, tick + retention);
             } else {
                 self.actions.remove(target);
@@ -291,12 +316,13 @@ impl Ticked for Life {
     }
 
     fn due(&self) -> Option<Tick> {
-        self.lines.due().into_iter().chain(self.actions.due()).min()
+        self.alerts.due().into_iter().chain(self.actions.due()).min()
     }
 }
 
 /// The row of an alert at `tick`, without its revision; `None` when it was never said and isn't.
 fn row_of(
+    id: Sym,
     alert: &Alert,
     actions: Option<&BTreeMap<(i64, Sym), Action>>,
     tick: Tick,
@@ -305,13 +331,15 @@ fn row_of(
 ) -> Option<AlertRow> {
     let mut row = match (&alert.episode, &alert.said) {
         (Some(episode), _) => AlertRow {
-            id: alert.id,
+            id,
             rule: episode.rule,
             target: episode.sensor,
             metric: episode.metric,
             district: episode.district,
             site: episode.site,
             gateway: episode.gateway,
+            street: episode.street,
+            target_kind: episode.occasion.map_or(Target::Sensor, Occasion::target),
             severity: episode.severity,
             peak: episode.peak,
             state: if episode.cleared_ts.is_some() { AlertState::Cleared } else { AlertState::Open },
@@ -402,7 +430,7 @@ fn reason(episode: &Episode, first_raised_ts: i64, names: &Names, city: CityTime
     if episode.raised_ts != first_raised_ts {
         text = format!("re-dated from {}: ", city.say(first_raised_ts));
     }
-    if episode.occasion {
+    if episode.occasion.is_some() {
         text += &format!("{} since {}", names.resolve(episode.metric), city.say(episode.first_ts));
         if episode.cleared_ts.is_some() {
             text += ", which is over";

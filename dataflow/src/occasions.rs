@@ -262,6 +262,7 @@ fn judge(id: Sym, rule: &RuleRef, lasting: &Lasting, now: i64) -> (Option<Episod
         district,
         site: Sym::EMPTY,
         gateway: Sym::EMPTY,
+        street: Sym::EMPTY,
         severity,
         peak: severity,
         first_ts: from,
@@ -271,7 +272,7 @@ fn judge(id: Sym, rule: &RuleRef, lasting: &Lasting, now: i64) -> (Option<Episod
         times: 1,
         shadow: rule.shadow_of != Sym::EMPTY,
         case_class: rule.case_class,
-        occasion: true,
+        occasion: Some(kind),
     });
     (episode, next)
 }
@@ -514,6 +515,7 @@ pub(crate) mod oracle {
                 district,
                 site: Sym::EMPTY,
                 gateway: Sym::EMPTY,
+                street: Sym::EMPTY,
                 severity: worst,
                 peak: worst,
                 first_ts: from,
@@ -523,7 +525,7 @@ pub(crate) mod oracle {
                 times: 1,
                 shadow: rule.shadow_of != Sym::EMPTY,
                 case_class: rule.case_class,
-                occasion: true,
+                occasion: Some(occasion),
             });
         }
         episodes

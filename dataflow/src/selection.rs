@@ -55,8 +55,10 @@ pub(crate) struct Heads {
     pub fixes: bool,
     /// Cases.
     pub cases: bool,
-    /// Counts of cases, and scores; need cases. Scores also take what sensors, coverage and parks say.
+    /// Counts of cases; need cases.
     pub rates: bool,
+    /// Scores; need counts, and take what sensors, coverage and parks say.
+    pub scores: bool,
     /// Roads of vehicles, and their coverage; need tracks.
     pub roads: bool,
     /// Trips, stops, fences, doubts about devices; need tracks.
@@ -69,7 +71,8 @@ const READINGS: Heads = Heads { readings: true, ..NONE };
 const FIXES: Heads = Heads { fixes: true, ..NONE };
 const CASES: Heads = Heads { cases: true, ..NONE };
 const RATES: Heads = Heads { cases: true, rates: true, ..NONE };
-const SCORES: Heads = Heads { readings: true, fixes: true, roads: true, reach: true, ..RATES };
+const SCORES: Heads =
+    Heads { readings: true, fixes: true, roads: true, reach: true, scores: true, ..RATES };
 const STREAMS: Heads = Heads { readings: true, fixes: true, cases: true, ..NONE };
 const ROADS: Heads = Heads { fixes: true, roads: true, ..NONE };
 const JOURNEYS: Heads = Heads { fixes: true, journeys: true, ..NONE };
@@ -79,12 +82,21 @@ const NONE: Heads = Heads {
     fixes: false,
     cases: false,
     rates: false,
+    scores: false,
     roads: false,
     journeys: false,
     reach: false,
 };
-const ALL: Heads =
-    Heads { readings: true, fixes: true, cases: true, rates: true, roads: true, journeys: true, reach: true };
+const ALL: Heads = Heads {
+    readings: true,
+    fixes: true,
+    cases: true,
+    rates: true,
+    scores: true,
+    roads: true,
+    journeys: true,
+    reach: true,
+};
 
 impl Heads {
     /// What `views` need.
@@ -94,6 +106,7 @@ impl Heads {
             fixes: all.fixes | of.fixes,
             cases: all.cases | of.cases,
             rates: all.rates | of.rates,
+            scores: all.scores | of.scores,
             roads: all.roads | of.roads,
             journeys: all.journeys | of.journeys,
             reach: all.reach | of.reach,

@@ -80,8 +80,44 @@ pub struct Settings {
     pub duplicate_within_ms: i64,
     /// Days of the rolling window of the case statistics, the day of T included.
     pub rolling_days: i32,
-    /// Kinds of periods for which each unit grid and each case class has statistics; the coarser scopes have all.
-    pub fine_periods: Vec<PeriodKind>,
+    /// Which statistics of cases are kept.
+    pub statistics: Statistics,
+}
+
+/// The kinds of periods for which each kind of scope has statistics of cases; none for a scope that has none. A case that
+/// changes changes a row per scope and kind of period, so this is what statistics cost. Rolling windows need days.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Statistics {
+    /// The city.
+    pub city: Vec<PeriodKind>,
+    /// Each district.
+    pub district: Vec<PeriodKind>,
+    /// Each department.
+    pub department: Vec<PeriodKind>,
+    /// Each unit grid: there are so many that not every day is kept unless it is asked for.
+    pub grid: Vec<PeriodKind>,
+    /// Each class of cases; as many as grids.
+    pub class: Vec<PeriodKind>,
+    /// Each source of reports.
+    pub channel: Vec<PeriodKind>,
+    /// Each post of the operations room.
+    pub post: Vec<PeriodKind>,
+}
+
+impl Default for Statistics {
+    fn default() -> Self {
+        let all = [&PeriodKind::FIXED[..], &[PeriodKind::Rolling]].concat();
+        let fine = vec![PeriodKind::Month, PeriodKind::Quarter, PeriodKind::Year, PeriodKind::All];
+        Self {
+            city: all.clone(),
+            district: all.clone(),
+            department: all.clone(),
+            grid: fine.clone(),
+            class: fine,
+            channel: all.clone(),
+            post: all,
+        }
+    }
 }
 
 /// Limits of the steps of a case, ms of wall-clock time. Source: defaults as published by 运城 (受理, 派遣 15 min; 核实,
@@ -157,7 +193,7 @@ impl Default for Settings {
             duplicate_within_m: 50.0,
             duplicate_within_ms: DAY,
             rolling_days: 30,
-            fine_periods: vec![PeriodKind::Month, PeriodKind::Quarter, PeriodKind::Year, PeriodKind::All],
+            statistics: Statistics::default(),
         }
     }
 }

@@ -59,6 +59,8 @@ pub enum Named {
     SensorSite,
     /// Its gateway.
     SensorGateway,
+    /// `sensor.street`.
+    SensorStreet,
     /// Its heartbeat, s.
     SensorHeartbeat,
     /// Whether it has this tag.
@@ -82,6 +84,7 @@ pub fn named(reference: &Reference) -> Option<Result<(Named, Type), String>> {
         "sensor.district" => Some((Named::SensorDistrict, Type::Text)),
         "sensor.site" => Some((Named::SensorSite, Type::Text)),
         "sensor.gateway" => Some((Named::SensorGateway, Type::Text)),
+        "sensor.street" => Some((Named::SensorStreet, Type::Text)),
         "sensor.heartbeat_s" => Some((Named::SensorHeartbeat, Type::Number)),
         _ => None,
     };

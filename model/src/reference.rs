@@ -8,6 +8,7 @@ pub mod care;
 pub mod fence;
 pub mod fields;
 pub mod green_space;
+pub mod case_class;
 pub mod maintenance;
 pub mod park;
 pub mod radius_scheme;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
+pub use case_class::CaseClassRef;
 pub use maintenance::MaintenanceRef;
 pub use rule::{FormulaRef, Level, Limit, RuleRef, Selector, Severity, Signal};
 pub use score::{IndicatorRef, MeasureRef, SchemeRef};
@@ -144,6 +146,8 @@ pub enum Typed {
     Maintenance(MaintenanceRef),
     /// `calendar`.
     Calendar(CalendarRef),
+    /// `case_class`.
+    CaseClass(CaseClassRef),
     /// `indicator`.
     Indicator(Box<IndicatorRef>),
     /// `score_scheme`.
@@ -191,6 +195,8 @@ pub struct SensorRef {
     pub site: Sym,
     /// `gateway`: through which it reports; empty when not said.
     pub gateway: Sym,
+    /// `street`: the street that it is on; empty when not said.
+    pub street: Sym,
     /// `tags`, ascending by symbol.
     pub tags: Vec<Sym>,
 }

@@ -1,7 +1,7 @@
 //! `chengmai replay`: files in, views out, with no broker, no ClickHouse and no network.
 //!
 //! The same dataflow runs over the files of a folder, with settings that keep everything: nothing is too late and
-//! nothing expires. At the end each view is written to `<view>.ndjson`, rows sorted by key and object keys in column
+//! nothing expires; the other settings are those of the configuration. At the end each view is written to `<view>.ndjson`, rows sorted by key and object keys in column
 //! order, so that two runs that agree are equal byte for byte.
 
 use std::fs::{self, File};
@@ -18,6 +18,8 @@ use ingest::streams::Limits;
 use model::view::{compare_keys, write_row_json};
 use model::{Error, Frame, Names, Op, Result, TickLength, Value, ViewSpec};
 use rows::Rows;
+
+use super::serve::ConfigArgs;
 
 /// Runs the engine over files.
 #[derive(Args, Debug)]
@@ -46,6 +48,8 @@ pub struct ReplayArgs {
     /// Read and decode, keep no view: what the edge alone costs
     #[arg(long, conflicts_with = "output")]
     decode_only: bool,
+    #[command(flatten)]
+    config: ConfigArgs,
 }
 
 /// Runs the command; prints one line of JSON on stdout.
@@ -94,8 +98,9 @@ fn replay(
     moved: &dyn Fn(u64),
 ) -> Result<files::ReplayStats> {
     fs::create_dir_all(output).map_err(|e| cannot_write(output).caused_by(e))?;
-    let views = args.views.clone();
-    let settings = Settings { tick: options.tick, views, ..Settings::default().keep_everything() };
+    let configured = args.config.load()?.dataflow().keep_everything();
+    let views = args.views.clone().or(configured.views);
+    let settings = Settings { tick: options.tick, views, ..configured };
     let specs = dataflow::specs_of(&settings)?;
     let mut engine = Engine::start(&settings, usize::from(args.workers), names)?;
     let mut reader = Reader::new(args.changes.then_some(output), specs.clone(), names)?;

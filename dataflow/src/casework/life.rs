@@ -5,7 +5,7 @@
 //! event in the wrong place is applied and flagged; a 延期 after the deadline or beyond the number allowed, a 挂账 after
 //! the deadline or for the second time, and a resumption of what is not suspended have no effect and are flagged.
 //!
-//! * The handling limit is frozen at dispatch; its deadline follows the working calendar *as it is now*.
+//! * The handling limit is frozen at dispatch: the one that the event names, else that of its class ([`super::limits`]); its deadline follows the working calendar *as it is now*.
 //! * 延期 adds the limit once more. 挂账 stops the clock, once, and ends by itself after the longest time allowed.
 //! * A failed 核查 is 返工: back to the department; the clock starts again or goes on (a setting).
 //! * A verification before filing is 核实, not 核查.
@@ -23,6 +23,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::Settings;
 use crate::calendar::Calendar;
+
+use super::limits::Limits;
 
 /// Where a case is in its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -288,6 +290,8 @@ pub type Events = BTreeMap<(i64, u8), CaseEventKind>;
 pub struct Rules<'a> {
     /// The working calendar.
     pub calendar: &'a Calendar,
+    /// The limits of classes.
+    pub classes: &'a Limits,
     /// Limits and numbers.
     pub settings: &'a Settings,
     /// How a source is counted.
@@ -381,8 +385,9 @@ impl Life {
                 for first in [&mut row.accepted_ts, &mut row.filed_ts, &mut row.dispatched_ts] {
                     first.get_or_insert(ts);
                 }
+                let limit = limit.or_else(|| rules.classes.of(row.class, row.source, ts));
                 row.deadline_ts = limit.map(|limit| calendar.deadline(ts, limit));
-                (self.limit, self.left) = (*limit, None);
+                (self.limit, self.left) = (limit, None);
                 self.stage(Stage::Dispatched, ts);
             }
             CaseEventKind::Returned => {

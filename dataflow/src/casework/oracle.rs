@@ -3,9 +3,9 @@
 //! It shares no code with [`super::life`] and [`super::counts`] but the names of the counts; working time is walked minute
 //! by minute. Nothing is kept.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use model::reference::CalendarRef;
+use model::reference::{CalendarRef, CaseClassRef};
 use model::rows::{Limit, LimitUnit};
 use model::{CaseEventKind as E, Kind, Row, Sym, Tick, Typed};
 use serde_json::{Value as Json, json};
@@ -111,7 +111,50 @@ pub(crate) fn told(history: &History, at: Tick) -> Vec<Told> {
             })
             .collect(),
     );
-    events(history, at).into_iter().map(|(case, events)| tell(history, at, &days, case, &events)).collect()
+    let classes = classes(history, at);
+    let tell = |(case, events): (Sym, BTreeMap<(i64, u8), E>)| tell(history, at, &days, &classes, case, &events);
+    events(history, at).into_iter().map(tell).collect()
+}
+
+/// By class: the records that were in force at a tick so far, from when on each said that it holds, in order of tick.
+type Classes = BTreeMap<String, Vec<(i64, Option<CaseClassRef>)>>;
+
+fn classes(history: &History, at: Tick) -> Classes {
+    let mut classes = Classes::new();
+    let mut before = BTreeMap::new();
+    for tick in history.ticks(at) {
+        let mut now = reference::oracle::in_force(history, tick);
+        now.retain(|(kind, _), _| *kind == Kind::CaseClass);
+        for key in before.keys().chain(now.keys()).copied().collect::<BTreeSet<_>>() {
+            if before.get(&key) == now.get(&key) {
+                continue;
+            }
+            let record = now.get(&key).map(|(ts, body)| match &body.typed {
+                Typed::CaseClass(record) => (ts.unwrap_or(tick as i64), record.clone()),
+                _ => panic!("a class that is none"),
+            });
+            let (from, record) = record.map_or((tick as i64, None), |(from, record)| (from, Some(record)));
+            classes.entry(history.name(key.1).to_owned()).or_default().push((from, record));
+        }
+        before = now;
+    }
+    classes
+}
+
+/// The limit of what is dispatched at `ts`, by the class and the source of its report.
+fn limit_of(history: &History, classes: &Classes, class: Sym, source: Sym, ts: i64) -> Option<Limit> {
+    for class in [history.name(class), "*"] {
+        let Some(records) = classes.get(class) else { continue };
+        // The last that held by then, else the one that held first.
+        let first = records.iter().map(|(from, _)| *from).min().unwrap();
+        let (_, record) = records.iter().rfind(|(from, _)| *from <= ts.max(first)).unwrap();
+        let Some(record) = record else { continue };
+        let named = |wanted: Sym| record.limits.iter().find(|(source, _)| *source == wanted);
+        if let Some((_, limit)) = named(source).or(named(Sym::EMPTY)) {
+            return Some(*limit);
+        }
+    }
+    None
 }
 
 /// The stages in which an event may come.
@@ -141,7 +184,14 @@ fn allowed(event: &E) -> &'static [&'static str] {
     }
 }
 
-fn tell(history: &History, at: Tick, days: &Days, case: Sym, events: &BTreeMap<(i64, u8), E>) -> Told {
+fn tell(
+    history: &History,
+    at: Tick,
+    days: &Days,
+    classes: &Classes,
+    case: Sym,
+    events: &BTreeMap<(i64, u8), E>,
+) -> Told {
     let name = |sym: Sym| history.name_or_null(sym);
     let settings = &history.settings;
     let now = at as i64;
@@ -154,6 +204,7 @@ fn tell(history: &History, at: Tick, days: &Days, case: Sym, events: &BTreeMap<(
     let (mut exempt, mut satisfaction) = (false, None);
     let (mut department, mut into) = (Json::Null, Json::Null);
     let mut problems = Vec::new();
+    let (mut said_class, mut said_source) = (Sym::EMPTY, Sym::EMPTY);
     let reports: Vec<_> = events.iter().filter(|(_, event)| matches!(event, E::Reported { .. })).collect();
     if reports.is_empty() {
         let (_, event) = events.iter().next().unwrap();
@@ -176,7 +227,8 @@ fn tell(history: &History, at: Tick, days: &Days, case: Sym, events: &BTreeMap<(
             problems.push((ts, word, "order", stage));
         }
         match event {
-            E::Reported { .. } => {
+            E::Reported { class, source, .. } => {
+                (said_class, said_source) = (*class, *source);
                 if stage == "reported" {
                     since = ts;
                 }
@@ -197,7 +249,8 @@ fn tell(history: &History, at: Tick, days: &Days, case: Sym, events: &BTreeMap<(
                 for gone in ["handled", "checked", "deadline"] {
                     time.remove(gone);
                 }
-                (stage, since, department, limit, rest) = ("dispatched", ts, name(*to), *new, None);
+                limit = new.or_else(|| limit_of(history, classes, said_class, said_source, ts));
+                (stage, since, department, rest) = ("dispatched", ts, name(*to), None);
                 if let Some(limit) = limit {
                     time.insert("deadline", days.walk(ts, length(limit), limit.unit));
                 }

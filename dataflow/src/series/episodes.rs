@@ -13,6 +13,7 @@
 //! **State.** The episodes within the alert retention and the state after the last point.
 
 use model::Sym;
+use model::reference::rule::Occasion;
 use model::reference::{Level, Limit, RuleRef, SensorRef, Severity};
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +36,8 @@ pub struct Episode {
     pub site: Sym,
     /// The sensor's gateway; empty when unknown.
     pub gateway: Sym,
+    /// The sensor's street; empty when unknown.
+    pub street: Sym,
     /// How bad it is now; once it is over, how bad it was at worst.
     pub severity: Severity,
     /// How bad it was at worst.
@@ -53,8 +56,8 @@ pub struct Episode {
     pub shadow: bool,
     /// The class of the case that it opens; empty when it opens none.
     pub case_class: Sym,
-    /// Whether it is about an occasion rather than readings: `sensor` and `metric` say whose and which.
-    pub occasion: bool,
+    /// The occasion that it is about, if it isn't about readings: `sensor` and `metric` say whose and which.
+    pub occasion: Option<Occasion>,
 }
 
 /// Rule, sensor, metric and the time raised.
@@ -76,6 +79,7 @@ pub struct Context {
     district: Sym,
     site: Sym,
     gateway: Sym,
+    street: Sym,
     shadow: bool,
     case_class: Sym,
 }
@@ -91,6 +95,7 @@ impl Context {
             district: of(|sensor| sensor.district),
             site: of(|sensor| sensor.site),
             gateway: of(|sensor| sensor.gateway),
+            street: of(|sensor| sensor.street),
             shadow: rule.shadow_of != Sym::EMPTY,
             case_class: rule.case_class,
         }
@@ -98,7 +103,7 @@ impl Context {
 
     /// An episode that is raised at `raised_ts` and lasts.
     pub fn episode(&self, severity: Severity, first_ts: i64, raised_ts: i64, value: f64) -> Episode {
-        let &Context { rule, sensor, metric, district, site, gateway, shadow, case_class } = self;
+        let &Context { rule, sensor, metric, district, site, gateway, street, shadow, case_class } = self;
         Episode {
             rule,
             sensor,
@@ -106,6 +111,7 @@ impl Context {
             district,
             site,
             gateway,
+            street,
             severity,
             peak: severity,
             first_ts,
@@ -115,7 +121,7 @@ impl Context {
             times: 1,
             shadow,
             case_class,
-            occasion: false,
+            occasion: None,
         }
     }
 }

@@ -146,6 +146,7 @@ fn blank(
         district: known.map_or(Sym::EMPTY, |known| known.district),
         site: known.map_or(Sym::EMPTY, |known| known.site),
         gateway: known.map_or(Sym::EMPTY, |known| known.gateway),
+        street: known.map_or(Sym::EMPTY, |known| known.street),
         severity: rule.levels[0].severity,
         peak: rule.levels[0].severity,
         first_ts,
@@ -155,7 +156,7 @@ fn blank(
         times: 1,
         shadow: rule.shadow_of != Sym::EMPTY,
         case_class: rule.case_class,
-        occasion: false,
+        occasion: None,
     }
 }
 

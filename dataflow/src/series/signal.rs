@@ -272,6 +272,7 @@ impl Source<'_> {
             Term::Own(Named::SensorDistrict) => name(|sensor| sensor.district),
             Term::Own(Named::SensorSite) => name(|sensor| sensor.site),
             Term::Own(Named::SensorGateway) => name(|sensor| sensor.gateway),
+            Term::Own(Named::SensorStreet) => name(|sensor| sensor.street),
             Term::Own(Named::SensorHeartbeat) => {
                 Value::maybe(self.reference.and_then(|sensor| sensor.heartbeat_s))
             }

@@ -184,6 +184,7 @@ fn row(history: &History, n: u64, tick: Tick, event: &Event) -> Option<Row> {
                     site: maybe("site", site),
                     // The third sensor is the gateway of the others.
                     gateway: if sensor != 2 && heartbeat != 1 { name("sensor", 2) } else { Sym::EMPTY },
+                    street: if heartbeat != 0 { name("street", heartbeat) } else { Sym::EMPTY },
                     tags: if tag { vec![history.names.intern("tag1")] } else { Vec::new() },
                 })
             });
@@ -200,11 +201,12 @@ fn row(history: &History, n: u64, tick: Tick, event: &Event) -> Option<Row> {
                 sensor: of("sensor", 0),
                 site: of("site", 1),
                 gateway: if place == 2 { name("sensor", 2) } else { Sym::EMPTY },
+                street: of("street", 4),
                 district: of("district", 3),
                 from,
                 to: from + 6000,
             };
-            let typed = (place < 4).then_some(Typed::Maintenance(window));
+            let typed = (place < 5).then_some(Typed::Maintenance(window));
             reference(Kind::Maintenance, name("window", id), typed)
         }
         Event::Act { pick, kind, age, id } => {

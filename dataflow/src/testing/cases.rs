@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use model::reference::CalendarRef;
+use model::reference::{CalendarRef, CaseClassRef};
 use model::reference::score::{
     Band, Grade, IndicatorRef, MeasureRef, NANO, Node, NotApplicable, Parts, SchemeRef, Scored, Scoring,
     Steps,
@@ -20,6 +20,7 @@ use proptest::prelude::*;
 
 use super::{History, START, TICKS, check_views};
 use crate::Settings;
+use crate::settings::Statistics;
 
 const MINUTE: i64 = 60_000;
 const DAY: u64 = 86_400_000;
@@ -29,6 +30,7 @@ const DAY: u64 = 86_400_000;
 enum Event {
     Case { case: u8, step: u8, gap: u8, jitter: u8, pick: u8 },
     Calendar { day: u8, variant: u8 },
+    Class { class: u8, variant: u8, from: u8 },
     Indicator { id: u8, variant: u8 },
     Scheme { id: u8, variant: u8, from: u8 },
     Measure { unit: u8, period: u8, name: u8, value: u8 },
@@ -40,6 +42,7 @@ fn event() -> impl Strategy<Value = Event> {
         12 => (0u8..6, 0u8..20, 0u8..4, 0u8..6, any::<u8>())
             .prop_map(|(case, step, gap, jitter, pick)| Event::Case { case, step, gap, jitter, pick }),
         1 => (0u8..20, 0u8..3).prop_map(|(day, variant)| Event::Calendar { day, variant }),
+        1 => (0u8..3, 0u8..4, 0u8..12).prop_map(|(class, variant, from)| Event::Class { class, variant, from }),
     ]
 }
 
@@ -122,6 +125,22 @@ fn history(mut events: Vec<(u8, Event)>, settings: Settings) -> History {
                     hours,
                 });
                 reference(&names, at(StreamId::Reference), Kind::Calendar, &format!("day{day}"), Some(typed))
+            }
+            Event::Class { class, variant, from } => {
+                let typed = (variant < 3).then(|| {
+                    let limit = |n: u8, unit| Limit { amount: f64::from(n) * 0.5, unit };
+                    let mut limits = vec![(Sym::EMPTY, limit(variant + from % 3 + 1, LimitUnit::WorkingHour))];
+                    if variant > 0 {
+                        limits.push((names.intern("hotline_12345"), limit(from + 1, LimitUnit::NaturalDay)));
+                    }
+                    Typed::CaseClass(CaseClassRef { limits: limits.split_off(usize::from(variant == 2)) })
+                });
+                let class = ["*", "event:0101", "event:0102"][usize::from(class)];
+                let mut row = reference(&names, at(StreamId::Reference), Kind::CaseClass, class, typed);
+                if let (Row::Reference(record), 1..) = (&mut row, from) {
+                    record.ts = Some(first as i64 + (i64::from(from) - 5) * DAY as i64 / 2);
+                }
+                row
             }
             Event::Indicator { id, variant } => {
                 let typed = (variant < 8).then(|| Typed::Indicator(Box::new(indicator(variant))));
@@ -260,7 +279,12 @@ fn settings(views: &[&str]) -> Settings {
         tick: TickLength::from_millis(DAY).unwrap(),
         max_suspension_ms: 3 * DAY as i64,
         rolling_days: 3,
-        fine_periods: vec![PeriodKind::Day, PeriodKind::Month, PeriodKind::All],
+        statistics: Statistics {
+            department: vec![],
+            grid: vec![PeriodKind::Day, PeriodKind::Rolling, PeriodKind::All],
+            class: vec![PeriodKind::Month],
+            ..Statistics::default()
+        },
         ..Settings::default().keep_everything()
     }
 }

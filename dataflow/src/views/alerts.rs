@@ -10,6 +10,7 @@
 use std::sync::Arc;
 
 use model::reference::Severity;
+use model::reference::rule::Target;
 use model::{Column, Sym, Type, Value, ViewSpec};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::operators::vec::Map;
@@ -51,6 +52,8 @@ pub(super) const COLUMNS: &[Column] = &[
     Column::new("times", Type::Int, "次数", "How many episodes it stands for: more than one if it flaps."),
     Column::new("shelved_until", Type::Time, "搁置至", "Until when it is shelved.").nullable(),
     Column::new("case_class", Type::Text, "案件类别", "The class of the case that it opens.").nullable(),
+    Column::new("street", Type::Text, "道路", "The street of the sensor.").nullable(),
+    Column::new("target_kind", Type::Text, "对象类别", "sensor, vehicle, case, road or tree."),
 ];
 
 /// The view.
@@ -93,6 +96,10 @@ pub struct AlertRow {
     pub site: Sym,
     /// Empty when unknown.
     pub gateway: Sym,
+    /// Empty when unknown.
+    pub street: Sym,
+    /// What kind of thing the target is.
+    pub target_kind: Target,
     /// How bad it is; at worst, once it is over.
     pub severity: Severity,
     /// How bad it was at worst.
@@ -182,6 +189,8 @@ impl ViewRow for AlertRow {
         out.push(Value::Int(self.times));
         out.push(self.shelved_until.map_or(Value::Null, Value::Int));
         out.push(Value::name_or_null(self.case_class));
+        out.push(Value::name_or_null(self.street));
+        out.push(Value::Literal(self.target_kind.name()));
     }
 }
 
@@ -222,15 +231,15 @@ pub(crate) mod oracle {
             reason = format!("re-dated from {}: ", city.say(first_raised));
         }
         reason += &match e.cleared_ts {
-            None if e.occasion => format!("{metric} since {}", city.say(e.first_ts)),
-            Some(_) if e.occasion => format!("{metric} since {}, which is over", city.say(e.first_ts)),
+            None if e.occasion.is_some() => format!("{metric} since {}", city.say(e.first_ts)),
+            Some(_) if e.occasion.is_some() => format!("{metric} since {}, which is over", city.say(e.first_ts)),
             None => format!("{metric} {} held {} s", e.value, (e.raised_ts - e.first_ts) as f64 / 1000.0),
             Some(_) => format!("{metric} {} no longer holds", e.value),
         };
         if e.times > 1 {
             reason += &format!(", {} times", e.times);
         }
-        if e.peak != e.severity && !e.occasion {
+        if e.peak != e.severity && e.occasion.is_none() {
             reason += &format!(", was {}", e.peak.name());
         }
         json!({
@@ -253,6 +262,14 @@ pub(crate) mod oracle {
             "times": e.times,
             "shelved_until": null,
             "case_class": history.name_or_null(e.case_class),
+            "street": history.name_or_null(e.street),
+            "target_kind": match e.occasion.map(|occasion| occasion.name()) {
+                None => "sensor",
+                Some("case_overdue") => "case",
+                Some("road_missed") => "road",
+                Some("care_overdue") => "tree",
+                Some(_) => "vehicle",
+            },
         })
     }
 

@@ -4,12 +4,12 @@
 //! grid, class and channel, and for the posts that did its steps; in each, for the day, week, month, quarter and year in
 //! which the defining event of a count falls ([`crate::casework::counts`]), for the whole log (`all`), and for the last
 //! days (`last-30d`, the day of T included). So the districts add up to the city in every frame, and days to months.
-//! A rate is a quotient of two counts of its row, null for 0/0. Unit grids and classes have the kinds of periods of the
-//! setting `fine_periods` only.
+//! A rate is a quotient of two counts of its row, null for 0/0. Which kinds of periods each kind of scope has is a
+//! setting ([`crate::settings::Statistics`]).
 //!
-//! **Mechanism.** What a case counts in before and after a change is compared; only the differences travel, each to the
-//! worker of its scope, which adds them to the cells of the periods that the instant belongs to. At midnight of the city
-//! the rolling windows are summed anew from their days.
+//! **Mechanism.** What a case counts in before and after a change is compared; only the differences travel, those of one
+//! scope and day together, to the worker of the scope, which adds them to the cells of the periods that the day belongs
+//! to. At midnight of the city the rolling windows are summed anew from their days.
 //!
 //! **State.** One vector of counts per scope and period with something to count, and nothing per case.
 
@@ -24,6 +24,7 @@ use timely::dataflow::operators::vec::Map;
 use super::View;
 use super::cases::CaseRow;
 use crate::Settings;
+use crate::settings::Statistics;
 use crate::casework::counts::{COUNTS, Count, Fact, N, RATES, facts, quotient};
 use crate::operators::delta::{Delta, Keyed};
 use crate::operators::publish::ViewRow;
@@ -179,9 +180,17 @@ impl Scope {
         }
     }
 
-    /// Whether there may be so many of its kind that not every period is kept.
-    fn fine(self) -> bool {
-        matches!(self, Self::Grid(_) | Self::Class(_))
+    /// The kinds of periods that it has.
+    fn periods(self, statistics: &Statistics) -> &[PeriodKind] {
+        match self {
+            Self::City => &statistics.city,
+            Self::District(_) => &statistics.district,
+            Self::Department(_) => &statistics.department,
+            Self::Grid(_) => &statistics.grid,
+            Self::Class(_) => &statistics.class,
+            Self::Channel(_) => &statistics.channel,
+            Self::Post(_) => &statistics.post,
+        }
     }
 
     /// The worker that has it, modulo their number.
@@ -208,6 +217,8 @@ pub struct RateRow {
     pub scope: Scope,
     /// When.
     pub period: Period,
+    /// The label of the period.
+    pub label: Arc<str>,
     /// How many, by [`Count`].
     pub counts: Arc<Counts>,
 }
@@ -223,7 +234,7 @@ impl ViewRow for RateRow {
     fn values(&self, out: &mut Vec<Value>) {
         out.push(Value::Literal(self.scope.name()));
         out.push(self.scope.id());
-        out.push(Value::Text(self.period.label().into()));
+        out.push(Value::Text(Arc::clone(&self.label)));
         out.push(Value::Literal(self.period.kind.name()));
         out.extend(self.counts.iter().map(|count| Value::Int(*count)));
         out.extend(RATES.iter().map(|rate| match quotient(rate, &self.counts) {
@@ -233,13 +244,13 @@ impl ViewRow for RateRow {
     }
 }
 
-/// A contribution to a count of a scope on a day.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+/// What a scope's counts of a day change by.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Part {
     scope: Scope,
-    count: u8,
     day: i32,
-    n: i64,
+    /// Places of counts, and by how much.
+    changes: Vec<(u8, i64)>,
 }
 
 /// Renders the rows, each at the worker of its scope.
@@ -247,135 +258,162 @@ pub(super) fn operate<'s>(
     cases: Tagged<'s, Delta<CaseRow>>,
     settings: &Arc<Settings>,
 ) -> Tagged<'s, Delta<RateRow>> {
-    let offset_ms = i64::from(settings.utc_offset_min) * 60_000;
-    let (mut old, mut new) = (Vec::new(), Vec::new());
+    let mut differences = Differences {
+        offset_ms: i64::from(settings.utc_offset_min) * 60_000,
+        settings: Arc::clone(settings),
+        old: Vec::new(),
+        new: Vec::new(),
+    };
     let parts = cases.flat_map(move |(tick, delta)| {
         let mut parts = Vec::new();
-        differences(&delta, offset_ms, (&mut old, &mut new), &mut parts);
+        differences.of(&delta, &mut parts);
         parts.into_iter().map(move |part| (tick, part))
     });
     let parts = spread(parts, |part: &Part| part.scope.route());
     ticked(parts, "case_rates", Rates::new(settings))
 }
 
-/// The scopes of a case.
-fn scopes(row: &CaseRow) -> [Scope; 6] {
-    [
-        Scope::City,
-        Scope::District(row.district),
+/// The scopes of a case, without those that it does not name; the district is always one.
+fn scopes(row: &CaseRow) -> impl Iterator<Item = Scope> {
+    let named = [
         Scope::Department(row.department),
         Scope::Grid(row.grid),
         Scope::Class(row.class),
         Scope::Channel(row.source),
-    ]
+    ];
+    let is = [row.department, row.grid, row.class, row.source].map(|name| name != Sym::EMPTY);
+    let named = named.into_iter().zip(is).filter_map(|(scope, is)| is.then_some(scope));
+    [Scope::City, Scope::District(row.district)].into_iter().chain(named)
 }
 
-fn differences(
-    delta: &Delta<CaseRow>,
+/// What changes of cases change in counts.
+struct Differences {
+    settings: Arc<Settings>,
     offset_ms: i64,
-    (old, new): (&mut Vec<Fact>, &mut Vec<Fact>),
-    parts: &mut Vec<Part>,
-) {
-    let mut say = |row: &CaseRow, facts: &[Fact], but: &[Fact], sign: i64| {
-        let places = scopes(row);
-        let named = |scope: &&Scope| {
-            !matches!(
-                scope,
-                Scope::Department(Sym::EMPTY)
-                    | Scope::Grid(Sym::EMPTY)
-                    | Scope::Class(Sym::EMPTY)
-                    | Scope::Channel(Sym::EMPTY)
-            )
-        };
-        for fact in facts.iter().filter(|fact| but.binary_search(fact).is_err()) {
-            let (count, n, ts) = *fact;
-            let (day, n) = (day_of(ts, offset_ms), n * sign);
-            let posts = Post::ALL.iter().filter(|post| post.does(count)).map(|post| Scope::Post(*post));
-            let all = places.iter().filter(named).copied().chain(posts);
-            parts.extend(all.map(|scope| Part { scope, count: count as u8, day, n }));
+    old: Vec<Fact>,
+    new: Vec<Fact>,
+}
+
+impl Differences {
+    fn of(&mut self, delta: &Delta<CaseRow>, parts: &mut Vec<Part>) {
+        self.old.clear();
+        self.new.clear();
+        if let Some(row) = &delta.old {
+            facts(row, &mut self.old);
         }
-    };
-    old.clear();
-    new.clear();
-    if let Some(row) = &delta.old {
-        facts(row, old);
-    }
-    if let Some(row) = &delta.new {
-        facts(row, new);
-    }
-    // Nothing is told twice where the case stays in its scopes: only what differs travels.
-    let stays = matches!((&delta.old, &delta.new), (Some(old), Some(new)) if scopes(old) == scopes(new));
-    let none: &[Fact] = &[];
-    if let Some(row) = &delta.old {
-        say(row, old, if stays { new } else { none }, -1);
-    }
-    if let Some(row) = &delta.new {
-        say(row, new, if stays { old } else { none }, 1);
+        if let Some(row) = &delta.new {
+            facts(row, &mut self.new);
+        }
+        // Nothing is told twice where the case stays in its scopes: only what differs travels.
+        if let (Some(old), Some(new)) = (&delta.old, &delta.new)
+            && scopes(old).eq(scopes(new))
+        {
+            let (was, is) = (std::mem::take(&mut self.old), std::mem::take(&mut self.new));
+            self.old.extend(was.iter().filter(|fact| is.binary_search(fact).is_err()));
+            self.new.extend(is.iter().filter(|fact| was.binary_search(fact).is_err()));
+        }
+        for (row, facts, sign) in [(&delta.old, &mut self.old, -1), (&delta.new, &mut self.new, 1)] {
+            let Some(row) = row else { continue };
+            facts.sort_unstable_by_key(|(count, _, ts)| (day_of(*ts, self.offset_ms), *count));
+            for of_day in facts.chunk_by(|(.., a), (.., b)| {
+                day_of(*a, self.offset_ms) == day_of(*b, self.offset_ms)
+            }) {
+                let day = day_of(of_day[0].2, self.offset_ms);
+                let of = |is: &dyn Fn(Count) -> bool| -> Vec<(u8, i64)> {
+                    let facts = of_day.iter().filter(|(count, ..)| is(*count));
+                    facts.map(|(count, n, _)| (*count as u8, n * sign)).collect()
+                };
+                let whole = scopes(row).map(|scope| (scope, of(&|_| true)));
+                let posts = Post::ALL.iter().map(|post| (Scope::Post(*post), of(&|count| post.does(count))));
+                let kept = whole.chain(posts).filter(|(scope, changes)| {
+                    !changes.is_empty() && !scope.periods(&self.settings.statistics).is_empty()
+                });
+                parts.extend(kept.map(|(scope, changes)| Part { scope, day, changes }));
+            }
+        }
     }
 }
 
-/// The cells of one scope.
-type Cells = HashMap<Period, Arc<Counts>>;
+/// The counts of a scope in a period.
+struct Cell {
+    label: Arc<str>,
+    counts: Arc<Counts>,
+    /// What they were before the tick, once something changed in it.
+    before: Option<Arc<Counts>>,
+}
+
+impl Cell {
+    fn new(period: Period) -> Self {
+        Self { label: period.label().into(), counts: Arc::new([0; N]), before: None }
+    }
+
+    /// The counts, to be changed; whether nothing changed in this tick before.
+    fn change(&mut self) -> (&mut Counts, bool) {
+        let first = self.before.is_none();
+        if first {
+            self.before = Some(Arc::clone(&self.counts));
+        }
+        (Arc::make_mut(&mut self.counts), first)
+    }
+}
+
+fn empty(counts: &Counts) -> bool {
+    counts.iter().all(|count| *count == 0)
+}
 
 struct Rates {
     settings: Arc<Settings>,
     offset_ms: i64,
-    units: HashMap<Scope, Cells>,
+    units: HashMap<Scope, HashMap<Period, Cell>>,
+    /// Cells that changed in the tick.
+    touched: Vec<(Scope, Period)>,
     /// The last day of the rolling windows, once there is something.
     today: Option<i32>,
 }
 
-/// The counts before the tick, of every cell touched in it.
-type Before = HashMap<(Scope, Period), Option<Arc<Counts>>>;
-
 impl Rates {
     fn new(settings: &Arc<Settings>) -> Self {
         let offset_ms = i64::from(settings.utc_offset_min) * 60_000;
-        Self { settings: Arc::clone(settings), offset_ms, units: HashMap::default(), today: None }
+        let settings = Arc::clone(settings);
+        Self { settings, offset_ms, units: HashMap::default(), touched: Vec::new(), today: None }
     }
 
-    fn window(&self) -> Period {
-        Period { kind: PeriodKind::Rolling, start: self.settings.rolling_days }
-    }
-
-    fn add(&mut self, part: Part, today: i32, before: &mut Before) {
+    fn add(&mut self, part: &Part, today: i32) {
         let cells = self.units.entry(part.scope).or_default();
-        let mut add = |period: Period| {
-            let cell = cells.entry(period).or_insert_with(|| Arc::new([0; N]));
-            // What is new in this tick was not there before it.
-            before
-                .entry((part.scope, period))
-                .or_insert_with(|| (!cell.iter().all(|count| *count == 0)).then(|| Arc::clone(cell)));
-            Arc::make_mut(cell)[usize::from(part.count)] += part.n;
-        };
-        let fine = part.scope.fine();
-        let kept = |kind: &PeriodKind| !fine || self.settings.fine_periods.contains(kind);
-        for kind in PeriodKind::FIXED.iter().filter(|kind| kept(kind)) {
-            add(Period::of(*kind, part.day));
-        }
         let days = self.settings.rolling_days;
-        if kept(&PeriodKind::Day) && (today - days + 1..=today).contains(&part.day) {
-            add(Period { kind: PeriodKind::Rolling, start: days });
+        for kind in part.scope.periods(&self.settings.statistics) {
+            let period = match kind {
+                PeriodKind::Rolling if (today - days + 1..=today).contains(&part.day) => {
+                    Period { kind: PeriodKind::Rolling, start: days }
+                }
+                PeriodKind::Rolling => continue,
+                kind => Period::of(*kind, part.day),
+            };
+            let (counts, first) = cells.entry(period).or_insert_with(|| Cell::new(period)).change();
+            for (count, n) in &part.changes {
+                counts[usize::from(*count)] += n;
+            }
+            if first {
+                self.touched.push((part.scope, period));
+            }
         }
     }
 
     /// Sums the rolling windows anew; days are kept wherever windows are.
-    fn roll(&mut self, today: i32, before: &mut Before) {
-        let window = self.window();
+    fn roll(&mut self, today: i32) {
+        let window = Period { kind: PeriodKind::Rolling, start: self.settings.rolling_days };
         for (scope, cells) in &mut self.units {
             let mut sum = [0; N];
             for day in today - window.start + 1..=today {
-                if let Some(counts) = cells.get(&Period::of(PeriodKind::Day, day)) {
-                    sum.iter_mut().zip(counts.iter()).for_each(|(sum, count)| *sum += count);
+                if let Some(cell) = cells.get(&Period::of(PeriodKind::Day, day)) {
+                    sum.iter_mut().zip(cell.counts.iter()).for_each(|(sum, count)| *sum += count);
                 }
             }
-            let empty = sum.iter().all(|count| *count == 0);
-            let old = cells.get(&window);
-            if old.is_none() && empty {
-                continue;
+            let rolls = scope.periods(&self.settings.statistics).contains(&PeriodKind::Rolling);
+            if rolls && cells.get(&window).map_or(!empty(&sum), |cell| *cell.counts != sum) {
+                *cells.entry(window).or_insert_with(|| Cell::new(window)).change().0 = sum;
+                self.touched.push((*scope, window));
             }
-            before.entry((*scope, window)).or_insert_with(|| old.cloned());
-            cells.insert(window, Arc::new(sum));
         }
     }
 }
@@ -386,24 +424,27 @@ impl Ticked for Rates {
 
     fn tick(&mut self, tick: Tick, input: &mut Vec<Part>, out: &mut Vec<Delta<RateRow>>) {
         let today = day_of(i64::try_from(tick).unwrap_or(i64::MAX), self.offset_ms);
-        let mut before = Before::default();
         if self.today.replace(today).is_some_and(|day| day != today) {
-            self.roll(today, &mut before);
+            self.roll(today);
         }
         for part in input.drain(..) {
-            self.add(part, today, &mut before);
+            self.add(&part, today);
         }
-        for ((scope, period), old) in before {
+        for (scope, period) in self.touched.drain(..) {
             let Some(cells) = self.units.get_mut(&scope) else { continue };
-            let new = cells.get(&period).filter(|counts| counts.iter().any(|count| *count != 0)).cloned();
+            let Some(cell) = cells.get_mut(&period) else { continue };
+            let row = |counts: Arc<Counts>| {
+                let label = Arc::clone(&cell.label);
+                (!empty(&counts)).then_some(RateRow { scope, period, label, counts })
+            };
+            let (old, new) = (cell.before.take().and_then(row), row(Arc::clone(&cell.counts)));
             if new.is_none() {
                 cells.remove(&period);
             }
             if cells.is_empty() {
                 self.units.remove(&scope);
             }
-            let row = |counts: Option<Arc<Counts>>| counts.map(|counts| RateRow { scope, period, counts });
-            out.extend(Delta::between(row(old), row(new)));
+            out.extend(Delta::between(old, new));
         }
     }
 
@@ -509,14 +550,20 @@ pub(crate) mod oracle {
             for (count, n, ts) in &case.counted {
                 let posts = posts(count).into_iter().map(|post| ("post", post.to_owned()));
                 for (scope, id) in places.iter().cloned().chain(posts) {
-                    let coarse = !["grid", "class"].contains(&scope);
+                    let statistics = &history.settings.statistics;
+                    let kept = match scope {
+                        "city" => &statistics.city,
+                        "district" => &statistics.district,
+                        "department" => &statistics.department,
+                        "grid" => &statistics.grid,
+                        "class" => &statistics.class,
+                        "channel" => &statistics.channel,
+                        _ => &statistics.post,
+                    };
                     let day = (ts + 8 * 3_600_000).div_euclid(86_400_000);
                     for (kind, label) in known.entry(day).or_insert_with(|| periods(history, *ts, at)) {
                         let (kind, label) = (*kind, label.clone());
-                        let fine = &history.settings.fine_periods;
-                        // Windows need days.
-                        let needs = if kind == "rolling" { "day" } else { kind };
-                        if coarse || fine.iter().any(|kept| kept.name() == needs) {
+                        if kept.iter().any(|kept| kept.name() == kind) {
                             *groups
                                 .entry((scope, id.clone(), label))
                                 .or_default()

@@ -8,7 +8,7 @@
 //!
 //! **Mechanism.** State by case, folded again when an event arrives; whatever time alone will change next (a deadline, a
 //! limit of a step, the end of a suspension) is an appointment, so a case becomes overdue by itself. A changed calendar
-//! folds the cases whose limit counts working time again.
+//! folds the cases whose limit counts working time again, a changed class those whose dispatch named no limit.
 //!
 //! **State.** The events of every case.
 
@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use model::{CaseEvent, CaseEventKind, Column, Names, StreamId, Sym, Tick, Type, Typed, Value, ViewSpec};
+use model::{CaseEvent, CaseEventKind, Column, Kind, Names, StreamId, Sym, Tick, Type, Typed, Value, ViewSpec};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::operators::Capability;
 
@@ -28,6 +28,7 @@ use crate::calendar::{Calendar, counts_working_time};
 use crate::casework::counts::{self, COUNTS};
 pub use crate::casework::life::CaseRow;
 use crate::casework::life::{Channel, Events, Life, Rules};
+use crate::casework::limits::Limits;
 use crate::operators::delta::{Delta, Keyed};
 use crate::operators::keyed::KeyedState;
 use crate::operators::publish::ViewRow;
@@ -235,6 +236,7 @@ impl Channels {
 struct Cases {
     settings: Arc<Settings>,
     calendar: Calendar,
+    classes: Limits,
     channels: Channels,
     cases: KeyedState<Sym, Case>,
 }
@@ -249,20 +251,21 @@ pub(super) struct Said<'s> {
     pub replaced: Tagged<'s, Replaced>,
 }
 
-/// Renders the operator.
+/// Renders the operator. `records` are those of the calendar and of classes, at every worker.
 pub(super) fn operate<'s>(
     events: Inbox<CaseEvent>,
-    calendar: Tagged<'s, Delta<CurrentRow>>,
+    records: Tagged<'s, Delta<CurrentRow>>,
     settings: &Arc<Settings>,
     names: &Names,
 ) -> Said<'s> {
     let logic = Cases {
         settings: Arc::clone(settings),
         calendar: Calendar::new(settings),
+        classes: Limits::new(names),
         channels: Channels::new(names),
         cases: KeyedState::default(),
     };
-    fed(calendar.scope(), "cases", events, calendar, logic, |builder| {
+    fed(records.scope(), "cases", events, records, logic, |builder| {
         let (mut to_cases, cases) = Port::new(builder);
         let (mut to_quality, quality) = Port::new(builder);
         let (mut to_replaced, replaced) = Port::new(builder);
@@ -280,7 +283,12 @@ impl Cases {
         let Some(case) = self.cases.get_mut(id) else { return };
         let channels = self.channels;
         let channel = |source| channels.of(source);
-        let rules = Rules { calendar: &self.calendar, settings: &self.settings, channel: &channel };
+        let rules = Rules {
+            calendar: &self.calendar,
+            classes: &self.classes,
+            settings: &self.settings,
+            channel: &channel,
+        };
         let (row, due) = case.life.at(i64::try_from(tick).unwrap_or(i64::MAX), &rules);
         let flags: Vec<QualityRow> =
             case.life.flags.iter().map(|flag| QualityRow::of_event(&row, flag)).collect();
@@ -307,19 +315,34 @@ impl Fed for Cases {
         &mut self,
         tick: Tick,
         events: &mut Vec<CaseEvent>,
-        days: &mut Vec<Delta<CurrentRow>>,
+        records: &mut Vec<Delta<CurrentRow>>,
         out: &mut Out,
     ) {
         let mut touched = self.cases.woken(tick);
         let mut replaced: BTreeMap<(StreamId, u16), i64> = BTreeMap::new();
-        let mut calendar_changed = false;
-        for delta in days.drain(..) {
-            let Some((_, id)) = delta.key() else { continue };
-            match delta.new.map(|row| row.body.typed.clone()) {
-                Some(Typed::Calendar(day)) => self.calendar.insert(id, day),
-                _ => self.calendar.remove(id),
+        let (mut calendar_changed, mut classes_changed) = (false, false);
+        for delta in records.drain(..) {
+            let Some((kind, id)) = delta.key() else { continue };
+            let from = delta.new.as_ref().and_then(|row| row.ts).unwrap_or(tick as i64);
+            let typed = delta.new.map(|row| row.body.typed.clone());
+            match (kind, typed) {
+                (Kind::CaseClass, typed) => {
+                    let record = typed.and_then(|typed| match typed {
+                        Typed::CaseClass(record) => Some(record),
+                        _ => None,
+                    });
+                    self.classes.set(id, from, record);
+                    classes_changed = true;
+                }
+                (_, Some(Typed::Calendar(day))) => {
+                    self.calendar.insert(id, day);
+                    calendar_changed = true;
+                }
+                _ => {
+                    self.calendar.remove(id);
+                    calendar_changed = true;
+                }
             }
-            calendar_changed = true;
         }
         events.sort_by_key(|event| event.pos);
         let mut changed = Vec::with_capacity(events.len());
@@ -331,18 +354,28 @@ impl Fed for Cases {
             }
             changed.push(event.case);
         }
-        if calendar_changed {
-            let moved = |case: &Case| {
-                let limited = |kind: &CaseEventKind| matches!(kind, CaseEventKind::Dispatched { limit: Some(limit), .. } if counts_working_time(limit.unit));
-                case.events.values().any(limited)
+        if calendar_changed || classes_changed {
+            let moved = |kind: &CaseEventKind| match kind {
+                CaseEventKind::Dispatched { limit: Some(limit), .. } => {
+                    calendar_changed && counts_working_time(limit.unit)
+                }
+                // What its class says may count working time.
+                CaseEventKind::Dispatched { limit: None, .. } => true,
+                _ => false,
             };
-            changed.extend(self.cases.iter_mut().filter(|(_, case)| moved(case)).map(|(id, _)| id));
+            let cases = self.cases.iter_mut().filter(|(_, case)| case.events.values().any(moved));
+            changed.extend(cases.map(|(id, _)| id));
         }
         changed.sort_unstable();
         changed.dedup();
         let channels = self.channels;
         let channel = |source| channels.of(source);
-        let rules = Rules { calendar: &self.calendar, settings: &self.settings, channel: &channel };
+        let rules = Rules {
+            calendar: &self.calendar,
+            classes: &self.classes,
+            settings: &self.settings,
+            channel: &channel,
+        };
         for id in &changed {
             let case = self.cases.entry(*id);
             case.life = Life::of(*id, &case.events, &rules);

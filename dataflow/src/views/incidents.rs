@@ -1,16 +1,18 @@
 //! `incidents`: many alerts, few incidents.
 //!
 //! **Meaning.** Alerts of live rules that are not withdrawn, put together by place: those of offline rules by the
-//! gateway of the sensor, others by its site, and by the sensor itself where it has neither. In order of the time
-//! raised, an alert belongs to the incident before it if it was raised before that was over for longer than
+//! gateway of the sensor, others by its site, by its street where it has no site, and by the sensor itself (or the
+//! vehicle, case, road or tree) where it has neither. In order of the time raised, an alert belongs to the incident before it if it was raised before that was over for longer than
 //! [`GAP_MS`]; so alerts that come twice, or of several sensors and rules, are one incident. It lasts while one of its
 //! alerts is open or acknowledged.
 //!
 //! An incident is **inhibited** when the gateways of all its lasting alerts are dead: when an offline rule says so of
 //! a sensor whose id is that of the gateway. It is under **maintenance** when each of its alerts was raised in the time
-//! of a `maintenance` record that names its sensor, site, gateway or district.
+//! of a `maintenance` record that names its sensor, site, gateway, street or district.
 //!
-//! **Mechanism.** State by place, put together anew when one of its alerts changed; a place has few.
+//! **Mechanism.** State by place, alerts in order of the time raised. What alerts make an incident depends on nothing
+//! before its first one; so a change puts together anew only from the incident that it falls into until one begins where
+//! one began before.
 //!
 //! **State.** The alerts in `alerts`, by place, and the `maintenance` records in force.
 
@@ -18,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet};
+use model::reference::rule::Target;
 use model::reference::{MaintenanceRef, Severity};
 use model::{Column, Kind, Names, Sym, Tick, Type, Typed, Value, ViewSpec};
 use serde::{Deserialize, Serialize};
@@ -43,8 +46,8 @@ pub const VIEW: View = View {
         key: 1,
         columns: &[
             Column::new("incident_id", Type::Text, "事件编号", "Kind of place/place/time opened."),
-            Column::new("place_kind", Type::Text, "地点类型", "site, gateway or sensor."),
-            Column::new("place", Type::Text, "地点", "The site, gateway or sensor."),
+            Column::new("place_kind", Type::Text, "地点类型", "site, street, gateway, sensor, vehicle, case, road or tree."),
+            Column::new("place", Type::Text, "地点", "Which one."),
             Column::new("district", Type::Text, "区县", "The district of its first alert.").nullable(),
             Column::new("state", Type::Text, "状态", "open, acknowledged or cleared."),
             Column::new(
@@ -118,8 +121,10 @@ pub enum PlaceKind {
     Gateway,
     /// 站点.
     Site,
-    /// 传感器.
-    Sensor,
+    /// 道路.
+    Street,
+    /// The sensor, vehicle … itself.
+    Target(Target),
 }
 
 impl PlaceKind {
@@ -128,7 +133,18 @@ impl PlaceKind {
         match self {
             Self::Gateway => "gateway",
             Self::Site => "site",
-            Self::Sensor => "sensor",
+            Self::Street => "street",
+            Self::Target(target) => target.name(),
+        }
+    }
+
+    /// A number that tells kinds apart, for routing.
+    fn number(self) -> u32 {
+        match self {
+            Self::Gateway => 0,
+            Self::Site => 1,
+            Self::Street => 2,
+            Self::Target(target) => 3 + target as u32,
         }
     }
 }
@@ -141,7 +157,8 @@ fn place_of(row: &AlertRow) -> Place {
             (PlaceKind::Gateway, *gateway)
         }
         AlertRow { site, .. } if *site != Sym::EMPTY => (PlaceKind::Site, *site),
-        _ => (PlaceKind::Sensor, row.target),
+        AlertRow { street, .. } if *street != Sym::EMPTY => (PlaceKind::Street, *street),
+        _ => (PlaceKind::Target(row.target_kind), row.target),
     }
 }
 
@@ -191,7 +208,7 @@ fn render(context: &mut Context<'_>, id: model::ViewId) {
         left.into_iter().chain(is)
     });
     let members = spread(members, |input| match input {
-        In::Member((kind, place), ..) => route(place.0.rotate_left(2) ^ *kind as u32),
+        In::Member((kind, place), ..) => route(place.0.rotate_left(3) ^ kind.number()),
         In::Dead { .. } | In::Maintenance(..) => 0,
     });
     let windows = context.current.clone().filter(|(_, delta)| reference::kind_of(delta) == Kind::Maintenance);
@@ -208,11 +225,68 @@ fn render(context: &mut Context<'_>, id: model::ViewId) {
     context.publish(ticked(input, "incidents", logic), id);
 }
 
+/// The place of an alert among those of a place: when it was raised, and its id.
+type Order = (i64, Arc<str>);
+
 /// A place: its alerts, and what was said of them.
 #[derive(Default)]
 struct Group {
-    alerts: BTreeMap<Sym, AlertRow>,
-    said: BTreeMap<Arc<str>, IncidentRow>,
+    alerts: BTreeMap<Order, AlertRow>,
+    order: HashMap<Sym, Order>,
+    /// By when its first alert was raised: no two incidents of a place share that.
+    said: BTreeMap<i64, IncidentRow>,
+}
+
+/// Times raised, from the first to the last, at which something changed.
+#[derive(Clone, Copy, Debug)]
+struct Stretch(i64, i64);
+
+impl Stretch {
+    const ALL: Self = Self(i64::MIN, i64::MAX);
+
+    fn and(self, other: Self) -> Self {
+        Self(self.0.min(other.0), self.1.max(other.1))
+    }
+}
+
+impl Group {
+    /// An alert is now this, or is here no longer: where that changes something.
+    fn put(&mut self, id: Sym, row: Option<AlertRow>, names: &Names) -> Option<Stretch> {
+        let old = self.order.remove(&id);
+        if let Some(old) = &old {
+            self.alerts.remove(old);
+        }
+        let new = row.map(|row| {
+            let order: Order = (row.raised_ts, names.resolve(id).into());
+            self.alerts.insert(order.clone(), row);
+            self.order.insert(id, order.clone());
+            order
+        });
+        let at = |order: Order| Stretch(order.0, order.0);
+        [old, new].into_iter().flatten().map(at).reduce(Stretch::and)
+    }
+
+    /// The incidents that are to be put together anew after a change, from the first time raised until the second.
+    fn anew(&self, Stretch(from, to): Stretch) -> (Vec<Vec<&AlertRow>>, i64, Option<i64>) {
+        let from = self.said.range(..=from).next_back().map_or(from, |(opened, _)| *opened);
+        let mut parts: Vec<(i64, Vec<&AlertRow>)> = Vec::new();
+        let mut until = None;
+        for ((raised, _), row) in self.alerts.range((from, Arc::from(""))..) {
+            let end = row.cleared_ts.unwrap_or(i64::MAX);
+            match parts.last_mut() {
+                Some((over, part)) if *raised <= over.saturating_add(GAP_MS) => {
+                    *over = end.max(*over);
+                    part.push(row);
+                }
+                _ if *raised > to && self.said.contains_key(raised) => {
+                    until = Some(*raised);
+                    break;
+                }
+                _ => parts.push((end, vec![row])),
+            }
+        }
+        (parts.into_iter().map(|(_, part)| part).collect(), from, until)
+    }
 }
 
 struct Incidents {
@@ -240,66 +314,68 @@ impl Incidents {
                 && matches(window.sensor, row.target)
                 && matches(window.site, row.site)
                 && matches(window.gateway, row.gateway)
+                && matches(window.street, row.street)
                 && matches(window.district, row.district)
         };
         let covering = self.windows.iter().filter(|(_, window)| covers(window)).map(|(id, _)| *id);
         covering.min_by_key(|id| self.names.resolve(*id))
     }
 
-    /// The incidents of a place.
-    fn of(&self, (kind, place): Place, alerts: &BTreeMap<Sym, AlertRow>) -> BTreeMap<Arc<str>, IncidentRow> {
-        let mut rows: Vec<&AlertRow> = alerts.values().collect();
-        rows.sort_by_key(|row| (row.raised_ts, self.names.resolve(row.id)));
-        let mut parts: Vec<(i64, Vec<&AlertRow>)> = Vec::new();
-        for row in rows {
-            let end = row.cleared_ts.unwrap_or(i64::MAX);
-            match parts.last_mut() {
-                Some((over, part)) if row.raised_ts <= over.saturating_add(GAP_MS) => {
-                    *over = end.max(*over);
-                    part.push(row);
-                }
-                _ => parts.push((end, vec![row])),
-            }
-        }
-        let incident = |(_, part): (i64, Vec<&AlertRow>)| {
-            let opened_ts = part.first()?.raised_ts;
-            let lasting: Vec<&AlertRow> = part.iter().filter(|row| row.state.lasts()).copied().collect();
-            let state = match () {
-                () if lasting.iter().any(|row| row.state == AlertState::Open) => AlertState::Open,
-                () if lasting.is_empty() => AlertState::Cleared,
-                () => AlertState::Acknowledged,
-            };
-            let counted = if lasting.is_empty() { &part } else { &lasting };
-            let severity = counted.iter().map(|row| row.severity).max()?;
-            let cleared_ts =
-                part.iter().filter_map(|row| row.cleared_ts).max().filter(|_| lasting.is_empty());
-            let is_dead = |row: &&AlertRow| {
-                row.gateway != row.target
-                    && self.dead.get(&row.gateway).is_some_and(|alerts| !alerts.is_empty())
-            };
-            let inhibited = lasting.first().filter(|_| lasting.iter().all(is_dead));
-            let windows: Option<Vec<Sym>> = part.iter().map(|row| self.window_of(row)).collect();
-            let ids: Vec<&str> = part.iter().map(|row| self.names.resolve(row.id)).collect();
-            let place_name = self.names.resolve(place);
-            let id: Arc<str> = format!("{}/{place_name}/{opened_ts}", kind.name()).into();
-            let row = IncidentRow {
-                id: Arc::clone(&id),
-                kind,
-                place,
-                district: part.first()?.district,
-                state,
-                severity,
-                opened_ts,
-                cleared_ts,
-                alerts: part.len() as i64,
-                lasting: lasting.len() as i64,
-                inhibited_by: inhibited.map_or(Sym::EMPTY, |row| row.gateway),
-                maintenance: windows.and_then(|windows| windows.first().copied()).unwrap_or(Sym::EMPTY),
-                members: serde_json::Value::from(ids).to_string().into(),
-            };
-            Some((id, row))
+    /// What alerts of a place that belong together say.
+    fn incident(&self, (kind, place): Place, part: &[&AlertRow]) -> Option<IncidentRow> {
+        let opened_ts = part.first()?.raised_ts;
+        let lasting: Vec<&AlertRow> = part.iter().filter(|row| row.state.lasts()).copied().collect();
+        let state = match () {
+            () if lasting.iter().any(|row| row.state == AlertState::Open) => AlertState::Open,
+            () if lasting.is_empty() => AlertState::Cleared,
+            () => AlertState::Acknowledged,
         };
-        parts.into_iter().filter_map(incident).collect()
+        let counted = if lasting.is_empty() { part } else { &lasting };
+        let severity = counted.iter().map(|row| row.severity).max()?;
+        let cleared_ts = part.iter().filter_map(|row| row.cleared_ts).max().filter(|_| lasting.is_empty());
+        let is_dead = |row: &&AlertRow| {
+            row.gateway != row.target
+                && self.dead.get(&row.gateway).is_some_and(|alerts| !alerts.is_empty())
+        };
+        let inhibited = lasting.first().filter(|_| lasting.iter().all(is_dead));
+        let windows: Option<Vec<Sym>> = part.iter().map(|row| self.window_of(row)).collect();
+        let ids: Vec<&str> = part.iter().map(|row| self.names.resolve(row.id)).collect();
+        let place_name = self.names.resolve(place);
+        Some(IncidentRow {
+            id: format!("{}/{place_name}/{opened_ts}", kind.name()).into(),
+            kind,
+            place,
+            district: part.first()?.district,
+            state,
+            severity,
+            opened_ts,
+            cleared_ts,
+            alerts: part.len() as i64,
+            lasting: lasting.len() as i64,
+            inhibited_by: inhibited.map_or(Sym::EMPTY, |row| row.gateway),
+            maintenance: windows.and_then(|windows| windows.first().copied()).unwrap_or(Sym::EMPTY),
+            members: serde_json::Value::from(ids).to_string().into(),
+        })
+    }
+
+    /// Puts together anew what a change of a place touches.
+    fn settle(&mut self, place: Place, changed: Stretch, out: &mut Vec<Delta<IncidentRow>>) {
+        let Some(group) = self.groups.get(&place) else { return };
+        let (parts, from, until) = group.anew(changed);
+        let new = parts.iter().filter_map(|part| self.incident(place, part));
+        let mut new: BTreeMap<i64, IncidentRow> = new.map(|row| (row.opened_ts, row)).collect();
+        let Some(group) = self.groups.get_mut(&place) else { return };
+        let mut after = until.map_or_else(BTreeMap::new, |until| group.said.split_off(&until));
+        let old = group.said.split_off(&from);
+        group.said.append(&mut new.clone());
+        group.said.append(&mut after);
+        for (opened, old) in old {
+            out.extend(Delta::between(Some(old), new.remove(&opened)));
+        }
+        out.extend(new.into_values().map(|row| Delta { old: None, new: Some(row) }));
+        if group.alerts.is_empty() {
+            self.groups.remove(&place);
+        }
     }
 }
 
@@ -308,18 +384,17 @@ impl Ticked for Incidents {
     type Out = Delta<IncidentRow>;
 
     fn tick(&mut self, _tick: Tick, input: &mut Vec<In>, out: &mut Vec<Delta<IncidentRow>>) {
-        let mut touched: HashSet<Place> = HashSet::default();
+        let mut touched: HashMap<Place, Stretch> = HashMap::default();
         let mut gateways: HashSet<Sym> = HashSet::default();
         let mut windows = false;
         for input in input.drain(..) {
             match input {
                 In::Member(place, id, row) => {
-                    let group = self.groups.entry(place).or_default();
-                    match row {
-                        Some(row) => group.alerts.insert(id, *row),
-                        None => group.alerts.remove(&id),
-                    };
-                    touched.insert(place);
+                    let row = row.map(|row| *row);
+                    let changed = self.groups.entry(place).or_default().put(id, row, &self.names);
+                    // One that was never here leaves a group without alerts, which goes again.
+                    let changed = changed.unwrap_or(Stretch::ALL);
+                    touched.entry(place).and_modify(|all| *all = all.and(changed)).or_insert(changed);
                 }
                 In::Dead { target, alert, lasts } => {
                     let alerts = self.dead.entry(target).or_default();
@@ -347,22 +422,11 @@ impl Ticked for Incidents {
         }
         if windows || !gateways.is_empty() {
             let minds = |group: &Group| group.alerts.values().any(|row| gateways.contains(&row.gateway));
-            touched.extend(
-                self.groups.iter().filter(|(_, group)| windows || minds(group)).map(|(place, _)| *place),
-            );
+            let minding = self.groups.iter().filter(|(_, group)| windows || minds(group));
+            touched.extend(minding.map(|(place, _)| (*place, Stretch::ALL)));
         }
-        for place in touched {
-            let Some(group) = self.groups.get(&place) else { continue };
-            let new = self.of(place, &group.alerts);
-            let Some(group) = self.groups.get_mut(&place) else { continue };
-            let old = std::mem::replace(&mut group.said, new.clone());
-            let ids: BTreeSet<&Arc<str>> = old.keys().chain(new.keys()).collect();
-            out.extend(
-                ids.into_iter().filter_map(|id| Delta::between(old.get(id).cloned(), new.get(id).cloned())),
-            );
-            if group.alerts.is_empty() {
-                self.groups.remove(&place);
-            }
+        for (place, changed) in touched {
+            self.settle(place, changed, out);
         }
     }
 
@@ -403,13 +467,14 @@ pub(crate) mod oracle {
             windows.push((history.name(id).to_owned(), window));
         }
         windows.sort_by(|a, b| a.0.cmp(&b.0));
-        let mut places: BTreeMap<(&str, String), Vec<Vec<Json>>> = BTreeMap::new();
+        let mut places: BTreeMap<(String, String), Vec<Vec<Json>>> = BTreeMap::new();
         for row in all {
             let text = |column: &str| row[column].as_str().map(str::to_owned);
-            let place = match (text("metric"), text("gateway"), text("site")) {
-                (None, Some(gateway), _) => ("gateway", gateway),
-                (_, _, Some(site)) => ("site", site),
-                _ => ("sensor", text("target").unwrap()),
+            let place = match (text("metric"), text("gateway"), text("site"), text("street")) {
+                (None, Some(gateway), ..) => ("gateway".to_owned(), gateway),
+                (_, _, Some(site), _) => ("site".to_owned(), site),
+                (.., Some(street)) => ("street".to_owned(), street),
+                _ => (text("target_kind").unwrap(), text("target").unwrap()),
             };
             let incidents = places.entry(place).or_default();
             let near = incidents.last().is_some_and(|part| {
@@ -453,6 +518,7 @@ pub(crate) mod oracle {
                             (window.sensor, "target"),
                             (window.site, "site"),
                             (window.gateway, "gateway"),
+                            (window.street, "street"),
                             (window.district, "district"),
                         ];
                         let fits = |(wanted, column): &(model::Sym, &str)| {

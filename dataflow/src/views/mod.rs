@@ -127,11 +127,11 @@ pub(crate) fn render_all(mut context: Context<'_>, views: &[&View]) {
     }
 }
 
-/// The rows if they are wanted, else none: what nobody asks for is not fed.
+/// The rows if they are wanted, else none: what nobody asks for is neither fed nor copied, and its operators end at once.
 fn only<'scope, D: Clone + 'static>(rows: &Tagged<'scope, D>, wanted: bool) -> Tagged<'scope, D> {
     match wanted {
         true => rows.clone(),
-        false => rows.clone().filter(|_| false),
+        false => timely::dataflow::operators::generic::operator::empty(rows.scope()),
     }
 }
 
@@ -226,7 +226,7 @@ impl<'scope> Context<'scope> {
             current.clone().filter(move |(_, delta)| kinds.contains(&reference::kind_of(delta)))
         };
         let rules = of(&[Kind::Rule]).broadcast();
-        let calendar = of(&[Kind::Calendar]).broadcast();
+        let casework = of(&[Kind::Calendar, Kind::CaseClass]).broadcast();
 
         let known = of(&[Kind::Sensor]).concat(rules.clone());
         let series::Said { sensors, episodes, sites, panes, replaced: replaced_readings } =
@@ -237,7 +237,7 @@ impl<'scope> Context<'scope> {
         let fleet::Said { on_road, road_coverage, district_coverage, beside } =
             fleet::operate(only(&track, heads.roads), &only(&current, heads.roads), &settings, names);
         let vehicles = vehicles::with_road(only(&vehicles, heads.roads), on_road);
-        let cases = cases::operate(inputs.cases, calendar, &settings, names);
+        let cases = cases::operate(inputs.cases, casework, &settings, names);
         let case_rates = case_rates::operate(only(&cases.cases, heads.rates), &settings);
         let journeys = journeys::operate(
             only(&track, heads.journeys),
@@ -260,14 +260,15 @@ impl<'scope> Context<'scope> {
         let alerts = life::operate(episodes, inputs.actions, &settings, names);
         let reach = reach::operate(only(&of(reach::KINDS), heads.reach), &settings, names);
         let brought = brought::operate(
-            only(&district_coverage, heads.rates),
-            only(&alerts, heads.rates),
-            only(&reach.radius, heads.rates),
+            only(&district_coverage, heads.scores),
+            only(&alerts, heads.scores),
+            only(&reach.radius, heads.scores),
             &settings,
             names,
         );
-        let known = only(&current, heads.rates);
-        let scores = scores::operate(case_rates.clone(), known, brought, &settings, names, worker);
+        let counted = only(&case_rates, heads.scores);
+        let known = only(&current, heads.scores);
+        let scores = scores::operate(counted, known, brought, &settings, names, worker);
         let replaced = scope.concatenate([replaced_readings, replaced_fixes, cases.replaced]);
         Context {
             settings,

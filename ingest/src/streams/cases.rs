@@ -37,7 +37,7 @@ const FIELDS: &[Field] = &[
 
 const SOURCES: [&str; 6] = ["patrol", "hotline_12345", "public_app", "sensor", "video", "other"];
 /// Longest limit, in its unit: more than a century of hours would be a mistake.
-const LIMIT_AMOUNT: f64 = 1e6;
+pub(super) const MAX_AMOUNT: f64 = 1e6;
 
 #[derive(Deserialize)]
 struct Record<'a> {
@@ -153,7 +153,7 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
 fn limit(limit: &RawLimit<'_>) -> Result<Limit, Reason> {
     let missing = |field: &str| format!("missing_field: `limit.{field}` is missing");
     let amount =
-        within("limit.amount", limit.amount.ok_or_else(|| missing("amount"))?.0, 0.0..=LIMIT_AMOUNT)?;
+        within("limit.amount", limit.amount.ok_or_else(|| missing("amount"))?.0, 0.0..=MAX_AMOUNT)?;
     if amount <= 0.0 {
         return Err(format!("out_of_range: `limit.amount` is {amount}, expected more than 0"));
     }

@@ -7,6 +7,7 @@
 
 mod fence;
 mod green;
+mod case_class;
 mod maintenance;
 mod road;
 mod rule;
@@ -74,6 +75,7 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
             Kind::Rule => Typed::Rule(Box::new(rule::parse(interner, &object)?)),
             Kind::Maintenance => Typed::Maintenance(maintenance::parse(interner, &object)?),
             Kind::Calendar => Typed::Calendar(calendar(&object)?),
+            Kind::CaseClass => Typed::CaseClass(case_class::parse(interner, &object)?),
             Kind::Road => Typed::Road(Arc::new(road::parse(interner, &object)?)),
             Kind::Shift => Typed::Shift(shift::parse(interner, &object)?),
             Kind::Fence => Typed::Fence(Box::new(fence::parse(interner, &object)?)),
@@ -159,6 +161,7 @@ fn sensor(interner: &mut Interner, object: &Object) -> Result<SensorRef, Reason>
         heartbeat_s,
         site: name(interner, object, "site")?,
         gateway: name(interner, object, "gateway")?,
+        street: name(interner, object, "street")?,
         tags: tags(interner, object)?,
     })
 }

@@ -13,6 +13,8 @@ pub struct MaintenanceRef {
     pub site: Sym,
     /// Only this gateway; empty = any.
     pub gateway: Sym,
+    /// Only this street; empty = any.
+    pub street: Sym,
     /// Only this district; empty = any.
     pub district: Sym,
     /// When it begins, Unix ms.

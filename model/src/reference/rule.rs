@@ -213,9 +213,51 @@ impl Occasion {
         }
     }
 
+    /// What kind of thing it is about.
+    pub fn target(self) -> Target {
+        match self {
+            Self::Overspeed
+            | Self::FenceVisit
+            | Self::FenceOverstay
+            | Self::RouteDeviation
+            | Self::NeverCame => Target::Vehicle,
+            Self::CaseOverdue => Target::Case,
+            Self::RoadMissed => Target::Road,
+            Self::CareOverdue => Target::Tree,
+        }
+    }
+
     /// The occasion called `name`.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|occasion| occasion.name() == name)
+    }
+}
+
+/// What kind of thing an alert is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Target {
+    /// 传感器.
+    Sensor,
+    /// 车辆.
+    Vehicle,
+    /// 案件.
+    Case,
+    /// 路段.
+    Road,
+    /// 古树名木.
+    Tree,
+}
+
+impl Target {
+    /// The name in views.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sensor => "sensor",
+            Self::Vehicle => "vehicle",
+            Self::Case => "case",
+            Self::Road => "road",
+            Self::Tree => "tree",
+        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! `maintenance`: `from` and `to` (times), and at least one of `sensor`, `site`, `gateway` and `district`, all of which
-//! must match.
+//! `maintenance`: `from` and `to` (times), and at least one of `sensor`, `site`, `gateway`, `street` and `district`, all of
+//! which must match.
 
 use model::Sym;
 use model::reference::MaintenanceRef;
@@ -25,13 +25,14 @@ pub(super) fn parse(interner: &mut Interner, object: &Object) -> Result<Maintena
         sensor: place("sensor")?,
         site: place("site")?,
         gateway: place("gateway")?,
+        street: place("street")?,
         district: place("district")?,
         from,
         to,
     };
-    if [record.sensor, record.site, record.gateway, record.district].iter().all(|place| *place == Sym::EMPTY)
-    {
-        return Err("missing_field: expected one of `sensor`, `site`, `gateway` and `district`".into());
+    let places = [record.sensor, record.site, record.gateway, record.street, record.district];
+    if places.iter().all(|place| *place == Sym::EMPTY) {
+        return Err("missing_field: expected one of `sensor`, `site`, `gateway`, `street` and `district`".into());
     }
     Ok(record)
 }
