@@ -261,7 +261,8 @@ impl Default for Engine {
 impl Default for Statistics {
     fn default() -> Self {
         let of = dataflow::settings::Statistics::default();
-        let names = |kinds: Vec<PeriodKind>| kinds.into_iter().map(PeriodKind::name).collect::<Vec<_>>().join(",");
+        let names =
+            |kinds: Vec<PeriodKind>| kinds.into_iter().map(PeriodKind::name).collect::<Vec<_>>().join(",");
         Self {
             city: names(of.city),
             district: names(of.district),

@@ -53,6 +53,7 @@ impl Feeder {
             class: self.name("event:01", case % 30),
             district: self.name("district", case % 13),
             grid: self.name("grid", case % 4000),
+            caller: Sym::EMPTY,
             at: Some((
                 1_094_900_000 + (case % 5000) as i32 * 2000,
                 365_900_000 + (case / 5000 % 5000) as i32 * 2000,

@@ -216,8 +216,14 @@ impl Life {
                 Some(_) => return id,
                 none => {
                     let first_raised_ts = episode.raised_ts;
-                    *none =
-                        Some(Alert { line, episode: None, first_raised_ts, cause, said: None, changed: tick });
+                    *none = Some(Alert {
+                        line,
+                        episode: None,
+                        first_raised_ts,
+                        cause,
+                        said: None,
+                        changed: tick,
+                    });
                     return id;
                 }
             }

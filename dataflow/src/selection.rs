@@ -71,8 +71,7 @@ const READINGS: Heads = Heads { readings: true, ..NONE };
 const FIXES: Heads = Heads { fixes: true, ..NONE };
 const CASES: Heads = Heads { cases: true, ..NONE };
 const RATES: Heads = Heads { cases: true, rates: true, ..NONE };
-const SCORES: Heads =
-    Heads { readings: true, fixes: true, roads: true, reach: true, scores: true, ..RATES };
+const SCORES: Heads = Heads { readings: true, fixes: true, roads: true, reach: true, scores: true, ..RATES };
 const STREAMS: Heads = Heads { readings: true, fixes: true, cases: true, ..NONE };
 const ROADS: Heads = Heads { fixes: true, roads: true, ..NONE };
 const JOURNEYS: Heads = Heads { fixes: true, journeys: true, ..NONE };

@@ -78,6 +78,8 @@ pub struct Settings {
     pub duplicate_within_m: f64,
     /// … and were reported at most this long after each other are suspected to be one (运城: 50 m, 24 h).
     pub duplicate_within_ms: i64,
+    /// Two calls about one class by one caller at most this long after each other are suspected to be a repeat.
+    pub repeat_within_ms: i64,
     /// Days of the rolling window of the case statistics, the day of T included.
     pub rolling_days: i32,
     /// Which statistics of cases are kept.
@@ -192,6 +194,7 @@ impl Default for Settings {
             satisfied_from: 4,
             duplicate_within_m: 50.0,
             duplicate_within_ms: DAY,
+            repeat_within_ms: 7 * DAY,
             rolling_days: 30,
             statistics: Statistics::default(),
         }

@@ -190,6 +190,7 @@ fn row(history: &History, n: u64, tick: Tick, event: &Event) -> Option<Row> {
                     class: name("class", amount % 3),
                     district: district(amount % 3),
                     grid: Sym::EMPTY,
+                    caller: Sym::EMPTY,
                     at: None,
                     title: "".into(),
                 },

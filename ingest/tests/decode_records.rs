@@ -151,7 +151,7 @@ fn case_events_carry_what_they_carry() {
         &mut edge,
         r#""event":"reported","source":"hotline_12345","class":"event:0112","district":610602,"lon":109.495403,"lat":36.585096,"crs":"gcj02","title":"道路\"不洁\"""#,
     );
-    let CaseEventKind::Reported { source, class, district, grid, at, title } = reported else {
+    let CaseEventKind::Reported { source, class, district, grid, at, title, .. } = reported else {
         panic!("{reported:?}")
     };
     assert_eq!(

@@ -5,10 +5,10 @@
 //! which is what the `reference` view publishes.
 
 pub mod care;
+pub mod case_class;
 pub mod fence;
 pub mod fields;
 pub mod green_space;
-pub mod case_class;
 pub mod maintenance;
 pub mod park;
 pub mod radius_scheme;

@@ -125,6 +125,8 @@ pub enum CaseEventKind {
         district: Sym,
         /// Unit grid code; empty when not said.
         grid: Sym,
+        /// Who called, as a number or a hash of it; empty when not said.
+        caller: Sym,
         /// Longitude and latitude in 10⁻⁷ degrees.
         at: Option<(i32, i32)>,
         /// Free text.

@@ -48,7 +48,7 @@ pub(crate) fn records<'a>(
         .iter()
         .map(move |d| entry("department", d.id, json!({"name": d.zh, "district": capital})));
     let classes = CLASSES.iter().map(|class| {
-        let limits = json!([{"amount": class.amount, "unit": class.unit}]);
+        let limits = json!({"default": {"amount": class.amount, "unit": class.unit}});
         let department = DEPARTMENTS[class.department].id;
         entry("case_class", class.id, json!({"name": class.zh, "limits": limits, "department": department}))
     });

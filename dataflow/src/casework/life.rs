@@ -131,6 +131,8 @@ pub struct CaseRow {
     pub district: Sym,
     /// Empty when not said.
     pub grid: Sym,
+    /// Who called; empty when not said.
+    pub caller: Sym,
     /// Where, 10⁻⁷ degrees.
     pub place: Option<(i32, i32)>,
     /// Of the last dispatch; empty when not said.
@@ -258,6 +260,10 @@ pub enum Reason {
     AppealedAgain,
     /// Merged into itself.
     MergedIntoItself,
+    /// The case resembles an earlier one in class, place and time.
+    SuspectedDuplicate,
+    /// The same caller reported the same class not long before.
+    RepeatedCall,
 }
 
 impl Reason {
@@ -274,12 +280,27 @@ impl Reason {
             Self::NotSuspended => "not_suspended",
             Self::AppealedAgain => "appealed_again",
             Self::MergedIntoItself => "merged_into_itself",
+            Self::SuspectedDuplicate => "suspected_duplicate",
+            Self::RepeatedCall => "repeated_call",
         }
     }
 
     /// Whether the event has its effect all the same.
     pub fn applied(self) -> bool {
-        matches!(self, Self::NoReport | Self::Order | Self::AppealedAgain | Self::MergedIntoItself)
+        !matches!(
+            self,
+            Self::NothingToExtend
+                | Self::ExtendedAfterDeadline
+                | Self::ExtendedTooOften
+                | Self::SuspendedAfterDeadline
+                | Self::SuspendedAgain
+                | Self::NotSuspended
+        )
+    }
+
+    /// Whether it is about two cases rather than an event and the stage that it met.
+    pub fn of_two(self) -> bool {
+        matches!(self, Self::SuspectedDuplicate | Self::RepeatedCall)
     }
 }
 
@@ -361,9 +382,10 @@ impl Life {
     fn apply(&mut self, ts: i64, rank: u8, event: &CaseEventKind, rules: &Rules<'_>) {
         let calendar = rules.calendar;
         match event {
-            CaseEventKind::Reported { source, class, district, grid, at, .. } => {
+            CaseEventKind::Reported { source, class, district, grid, caller, at, .. } => {
                 let row = &mut self.row;
                 (row.source, row.class, row.district, row.grid) = (*source, *class, *district, *grid);
+                row.caller = *caller;
                 (row.channel, row.place, row.opened_ts) = ((rules.channel)(*source), *at, ts);
                 if row.stage == Stage::Reported {
                     row.stage_ts = ts;

@@ -90,6 +90,7 @@ fn length(limit: Limit) -> i64 {
 pub(crate) struct Told {
     pub row: Json,
     pub place: Option<(i32, i32)>,
+    pub caller: Sym,
     /// Time, event, reason and the stage met.
     pub problems: Vec<(i64, &'static str, &'static str, &'static str)>,
     /// Count, number and instant.
@@ -112,7 +113,8 @@ pub(crate) fn told(history: &History, at: Tick) -> Vec<Told> {
             .collect(),
     );
     let classes = classes(history, at);
-    let tell = |(case, events): (Sym, BTreeMap<(i64, u8), E>)| tell(history, at, &days, &classes, case, &events);
+    let tell =
+        |(case, events): (Sym, BTreeMap<(i64, u8), E>)| tell(history, at, &days, &classes, case, &events);
     events(history, at).into_iter().map(tell).collect()
 }
 
@@ -354,13 +356,13 @@ fn tell(
         }
     }
     let report = reports.last().map(|((ts, _), event)| match event {
-        E::Reported { source, class, district, grid, at, .. } => {
-            (*ts, [*source, *class, *district, *grid], *at)
+        E::Reported { source, class, district, grid, caller, at, .. } => {
+            (*ts, [*source, *class, *district, *grid, *caller], *at)
         }
         _ => unreachable!(),
     });
-    let (opened, [source, class, district, grid], place) =
-        report.unwrap_or((first_ts, [Sym::EMPTY; 4], None));
+    let (opened, [source, class, district, grid, caller], place) =
+        report.unwrap_or((first_ts, [Sym::EMPTY; 5], None));
     let over = ["closed", "voided", "merged", "rejected"].contains(&stage);
     let get = |what: &str| time.get(what).copied();
     let (deadline, handled, filed) = (get("deadline"), get("handled"), get("filed"));
@@ -490,7 +492,7 @@ fn tell(
     }
     let row = json!({
         "case_id": history.name(case), "stage": stage, "stage_ts": since,
-        "lon": place.map(|at| f64::from(at.0) / 1e7), "lat": place.map(|at| f64::from(at.1) / 1e7),
+        "caller": name(caller), "lon": place.map(|at| f64::from(at.0) / 1e7), "lat": place.map(|at| f64::from(at.1) / 1e7),
         "confirmed_ts": get("confirmed"), "reworked_ts": get("reworked"), "rated_ts": get("rated"),
         "return_count": returns, "class": name(class), "district": name(district),
         "grid": name(grid), "department": department, "source": name(source), "deadline_ts": deadline,
@@ -500,5 +502,5 @@ fn tell(
         "rework_count": reworks, "late_rounds": late_rounds, "extension_count": extensions,
         "reopen_count": reopened, "satisfaction": satisfaction, "merged_into": into, "counts": by_instant,
     });
-    Told { row, place, problems, counted }
+    Told { row, place, caller, problems, counted }
 }

@@ -1,14 +1,15 @@
-//! Twins: reports of one thing, by class, place and time.
+//! Twins: reports of one thing, by class, place and time, and by caller.
 //!
 //! **Meaning.** Two cases are suspected to be one when they have the same class, were reported at most so long (24 h)
 //! and lie at most so far (50 m) from each other; the later one is flagged with the earliest it resembles. Dropped cases
 //! (不予受理, 作废, 并案) and cases without class or place resemble nothing. Of one time, the smaller name is the earlier.
-//! Source: defaults as published by 运城.
+//! Source: defaults as published by 运城. A case repeats an earlier one when the same caller reported the same class at
+//! most so long (7 days) before: the latest such one, so that a chain of calls is linked call by call.
 //!
 //! **Mechanism.** Cases of a class in buckets of about 100 m, each sorted by time: a case is compared with those of nine
-//! buckets within the time, whatever the number of cases.
+//! buckets within the time, whatever the number of cases. Cases of one caller and class are sorted by time.
 //!
-//! **State.** One entry per case with class and place.
+//! **State.** One entry per case with class and place, and one per case with class and caller.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -36,7 +37,9 @@ pub struct Sighting {
     /// Its district, which flags are filed under.
     pub district: Sym,
     /// 10⁻⁷ degrees.
-    pub place: (i32, i32),
+    pub place: Option<(i32, i32)>,
+    /// Who called; empty when not known.
+    pub caller: Sym,
     /// When it was reported, Unix ms.
     pub ts: i64,
 }
@@ -44,8 +47,13 @@ pub struct Sighting {
 impl Sighting {
     /// What `row` is here; `None` if it can resemble nothing.
     pub fn of(row: &CaseRow) -> Option<Self> {
-        let place = row.place.filter(|_| row.class != Sym::EMPTY && !row.stage.dropped())?;
-        Some(Self { case: row.case, class: row.class, district: row.district, place, ts: row.opened_ts })
+        let &CaseRow { case, class, district, place, caller, opened_ts: ts, .. } = row;
+        let can = class != Sym::EMPTY && !row.stage.dropped() && (place.is_some() || caller != Sym::EMPTY);
+        can.then_some(Self { case, class, district, place, caller, ts })
+    }
+
+    fn call(&self) -> Option<(Sym, Sym)> {
+        (self.caller != Sym::EMPTY).then_some((self.caller, self.class))
     }
 }
 
@@ -58,12 +66,36 @@ type Row = BTreeMap<(i64, Arc<str>), Sighting>;
 pub struct Twins {
     within_m: f64,
     within_ms: i64,
+    repeat_ms: i64,
     buckets: HashMap<Bucket, Row>,
+    /// By caller and class.
+    calls: HashMap<(Sym, Sym), Row>,
 }
 
-fn bucket(sighting: &Sighting) -> Bucket {
-    let (lon, lat) = sighting.place;
-    (sighting.class, lon.div_euclid(BUCKET_LON), lat.div_euclid(BUCKET_LAT))
+fn bucket(sighting: &Sighting) -> Option<Bucket> {
+    let (lon, lat) = sighting.place?;
+    Some((sighting.class, lon.div_euclid(BUCKET_LON), lat.div_euclid(BUCKET_LAT)))
+}
+
+fn put<K: std::hash::Hash + Eq>(rows: &mut HashMap<K, Row>, key: Option<K>, name: &str, sighting: &Sighting) {
+    if let Some(key) = key {
+        rows.entry(key).or_default().insert((sighting.ts, name.into()), sighting.clone());
+    }
+}
+
+fn take<K: std::hash::Hash + Eq>(
+    rows: &mut HashMap<K, Row>,
+    key: Option<K>,
+    name: &str,
+    sighting: &Sighting,
+) {
+    let Some(key) = key else { return };
+    if let Some(row) = rows.get_mut(&key) {
+        row.remove(&(sighting.ts, name.into()));
+        if row.is_empty() {
+            rows.remove(&key);
+        }
+    }
 }
 
 /// Distance in m on a sphere, flat enough for a hundred metres.
@@ -76,38 +108,47 @@ fn distance(a: (i32, i32), b: (i32, i32)) -> f64 {
 }
 
 impl Twins {
-    /// No cases yet; twins lie within `within_m` metres (at most 100) and `within_ms` ms.
-    pub fn new(within_m: f64, within_ms: i64) -> Self {
-        Self { within_m, within_ms, buckets: HashMap::default() }
+    /// No cases yet; twins lie within `within_m` metres (at most 100) and `within_ms` ms, repeats within `repeat_ms`.
+    pub fn new(within_m: f64, within_ms: i64, repeat_ms: i64) -> Self {
+        Self { within_m, within_ms, repeat_ms, buckets: HashMap::default(), calls: HashMap::default() }
     }
 
     /// Takes `sighting` in.
-    pub fn insert(&mut self, name: &str, sighting: Sighting) {
-        self.buckets.entry(bucket(&sighting)).or_default().insert((sighting.ts, name.into()), sighting);
+    pub fn insert(&mut self, name: &str, sighting: &Sighting) {
+        put(&mut self.buckets, bucket(sighting), name, sighting);
+        put(&mut self.calls, sighting.call(), name, sighting);
     }
 
     /// Takes `sighting` out.
     pub fn remove(&mut self, name: &str, sighting: &Sighting) {
-        let key = bucket(sighting);
-        if let Some(row) = self.buckets.get_mut(&key) {
-            row.remove(&(sighting.ts, name.into()));
-            if row.is_empty() {
-                self.buckets.remove(&key);
-            }
-        }
+        take(&mut self.buckets, bucket(sighting), name, sighting);
+        take(&mut self.calls, sighting.call(), name, sighting);
     }
 
     /// The cases near `sighting` in place and time, itself included if it is there, each with its name.
-    pub fn near<'a>(&'a self, sighting: &'a Sighting) -> impl Iterator<Item = (&'a Arc<str>, &'a Sighting)> {
-        let (class, x, y) = bucket(sighting);
-        let around = (-1..=1).flat_map(move |dx| (-1..=1).map(move |dy| (class, x + dx, y + dy)));
-        let from = (sighting.ts.saturating_sub(self.within_ms), Arc::from(""));
-        let to = sighting.ts.saturating_add(self.within_ms);
+    fn near<'a>(&'a self, sighting: &'a Sighting) -> impl Iterator<Item = (&'a Arc<str>, &'a Sighting)> {
+        let around = bucket(sighting).into_iter().flat_map(|(class, x, y)| {
+            (-1..=1).flat_map(move |dx| (-1..=1).map(move |dy| (class, x + dx, y + dy)))
+        });
+        let close = |other: &Sighting| {
+            let places = sighting.place.zip(other.place);
+            places.is_some_and(|(one, other)| distance(one, other) <= self.within_m)
+        };
         around
             .filter_map(|key| self.buckets.get(&key))
-            .flat_map(move |row| row.range(from.clone()..).take_while(move |((ts, _), _)| *ts <= to))
-            .filter(|(_, other)| distance(sighting.place, other.place) <= self.within_m)
-            .map(|((_, name), other)| (name, other))
+            .flat_map(|row| around_in_time(row, sighting.ts, self.within_ms))
+            .filter(move |(_, other)| close(other))
+    }
+
+    /// The other calls of a caller about a class, near in time.
+    fn calls<'a>(&'a self, sighting: &'a Sighting) -> impl Iterator<Item = (&'a Arc<str>, &'a Sighting)> {
+        let row = sighting.call().and_then(|call| self.calls.get(&call));
+        row.into_iter().flat_map(|row| around_in_time(row, sighting.ts, self.repeat_ms))
+    }
+
+    /// The cases of which something may be said anew when `sighting` comes or goes.
+    pub fn touched<'a>(&'a self, sighting: &'a Sighting) -> impl Iterator<Item = Sym> + 'a {
+        self.near(sighting).chain(self.calls(sighting)).map(|(_, other)| other.case)
     }
 
     /// The earliest case that `sighting` resembles and that is earlier.
@@ -115,4 +156,18 @@ impl Twins {
         let earlier = self.near(sighting).filter(|(other, at)| (at.ts, &***other) < (sighting.ts, name));
         earlier.min_by_key(|(other, at)| (at.ts, Arc::clone(other))).map(|(_, at)| at.case)
     }
+
+    /// The latest earlier call that `sighting` repeats.
+    pub fn repeated(&self, name: &str, sighting: &Sighting) -> Option<Sym> {
+        let earlier = self.calls(sighting).filter(|(other, at)| (at.ts, &***other) < (sighting.ts, name));
+        earlier.max_by_key(|(other, at)| (at.ts, Arc::clone(other))).map(|(_, at)| at.case)
+    }
+}
+
+/// The sightings of `row` at most `within_ms` before or after `ts`.
+fn around_in_time(row: &Row, ts: i64, within_ms: i64) -> impl Iterator<Item = (&Arc<str>, &Sighting)> {
+    let (from, to) = (ts.saturating_sub(within_ms), ts.saturating_add(within_ms));
+    row.range((from, Arc::from(""))..)
+        .take_while(move |((ts, _), _)| *ts <= to)
+        .map(|((_, name), other)| (name, other))
 }

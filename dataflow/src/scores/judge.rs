@@ -5,7 +5,7 @@
 //! of the same name counts. A unit is scored in a period once a count, a measure or a day of a stream is there. A score is provisional while the period is not over in the city's time, and while an input is missing.
 //!
 //! **Mechanism.** Counts come to the worker of their scope and stay there; records go to all workers. A changed count or
-//! measure judges its unit and period again by the schemes that score them, a changed scheme or indicator all units and
+//! measure judges its unit and period again by the schemes that score them (what streams bring: by those that take it), a changed scheme or indicator all units and
 //! periods of the schemes that it touches. The end of a period is an appointment; so is midnight, when the days of the
 //! rolling windows change, while streams bring something. What streams bring changes with every tick, so it waits for the
 //! next whole minute (a setting), and counts from then on.
@@ -210,8 +210,16 @@ impl Judge {
         let rolling = Some(window).filter(|_| (today - days + 1..=today).contains(&day));
         for period in fixed.chain(rolling) {
             let known = periods.entry(period).or_default();
+            let was_empty = known.is_empty();
+            let knew_coverage = known.sums[0] != 0;
             known.sums.iter_mut().zip(sums).for_each(|(sum, n)| *sum += n);
-            touched.cells.insert((unit, period));
+            // Whether there is anything to score, and whether coverage is known at all, matters to all schemes.
+            if was_empty || known.is_empty() || knew_coverage != (known.sums[0] != 0) {
+                touched.cells.insert((unit, period));
+            } else {
+                let all = touched.sums.entry((unit, period)).or_default();
+                all.iter_mut().zip(sums).for_each(|(all, n)| *all |= n);
+            }
         }
     }
 
@@ -327,6 +335,8 @@ impl Judge {
 struct Touched {
     /// Units and periods, by all schemes.
     cells: HashSet<(Scope, Period)>,
+    /// Units and periods, by the schemes that mind what is not 0 here.
+    sums: HashMap<(Scope, Period), Sums>,
     /// Units in all their periods.
     units: HashSet<Scope>,
     /// Schemes, for all units and periods.
@@ -387,6 +397,10 @@ impl Ticked for Judge {
                 periods.remove(period);
             }
             work.extend(self.schemes.all().map(|scheme| (scheme, *scope, *period)));
+        }
+        for ((scope, period), sums) in &touched.sums {
+            let minding = self.schemes.all().filter(|scheme| self.schemes.minds(*scheme, sums));
+            work.extend(minding.map(|scheme| (scheme, *scope, *period)));
         }
         for (scheme, scope, period) in work {
             self.settle(scheme, scope, period, tick, out);

@@ -14,6 +14,7 @@ use model::reference::score::{Node, SchemeRef, Scored};
 use model::{Names, Period, PeriodKind, Sym, Typed};
 use scoring::Indicator;
 
+use super::brought::{DAILY, Sums};
 use crate::operators::delta::Delta;
 use crate::views::case_rates::{Post, Scope};
 use crate::views::reference::CurrentRow;
@@ -36,6 +37,8 @@ pub struct Schemes {
     indicators: HashMap<Sym, Indicator>,
     /// By scheme, then in the order in which they take over.
     schemes: HashMap<Sym, Versions>,
+    /// By scheme: what its indicators take of [`DAILY`].
+    takes: HashMap<Sym, [bool; DAILY.len()]>,
     posts: [Sym; 4],
     city: Sym,
 }
@@ -47,6 +50,7 @@ impl Schemes {
             names: Arc::clone(names),
             indicators: HashMap::default(),
             schemes: HashMap::default(),
+            takes: HashMap::default(),
             posts: Post::ALL.map(|post| names.intern(post.name())),
             city: names.intern("city"),
         }
@@ -63,7 +67,7 @@ impl Schemes {
                         Ok(indicator) if comes => drop(self.indicators.insert(row.id, indicator)),
                         _ => drop(self.indicators.remove(&row.id)),
                     }
-                    let uses = |version: &Version| has(&version.scheme.nodes, row.id);
+                    let uses = |version: &Version| any(&version.scheme.nodes, &|id| id == row.id);
                     let using = self.schemes.iter().filter(|(_, versions)| versions.values().any(uses));
                     touched.extend(using.map(|(scheme, _)| *scheme));
                 }
@@ -80,7 +84,24 @@ impl Schemes {
                 _ => {}
             }
         }
+        for scheme in &touched {
+            let versions = self.schemes.get(scheme).into_iter().flat_map(BTreeMap::values);
+            let takes = |input: &str| {
+                let named = |id: Sym| {
+                    let record = self.indicators.get(&id).map(Indicator::record);
+                    record.is_some_and(|record| record.inputs.iter().any(|name| &**name == input))
+                };
+                versions.clone().any(|version| any(&version.scheme.nodes, &named))
+            };
+            self.takes.insert(*scheme, DAILY.map(takes));
+        }
         touched
+    }
+
+    /// Whether an indicator of `scheme` takes any of the [`DAILY`] that are not 0 in `sums`.
+    pub fn minds(&self, scheme: Sym, sums: &Sums) -> bool {
+        let takes = self.takes.get(&scheme);
+        takes.is_some_and(|takes| takes.iter().zip(sums).any(|(takes, sum)| *takes && *sum != 0))
     }
 
     /// The schemes.
@@ -131,9 +152,10 @@ impl Schemes {
     }
 }
 
-fn has(nodes: &[Node], indicator: Sym) -> bool {
+/// Whether `is` takes any indicator of the tree.
+fn any(nodes: &[Node], is: &dyn Fn(Sym) -> bool) -> bool {
     nodes.iter().any(|node| match node.children.is_empty() {
-        true => node.id == indicator,
-        false => has(&node.children, indicator),
+        true => is(node.id),
+        false => any(&node.children, is),
     })
 }

@@ -6,11 +6,11 @@
 
 use std::sync::Arc;
 
-use model::reference::{CalendarRef, CaseClassRef};
 use model::reference::score::{
     Band, Grade, IndicatorRef, MeasureRef, NANO, Node, NotApplicable, Parts, SchemeRef, Scored, Scoring,
     Steps,
 };
+use model::reference::{CalendarRef, CaseClassRef};
 use model::rows::{Limit, LimitUnit};
 use model::{
     CaseEvent, CaseEventKind, Kind, LogPos, Names, Period, PeriodKind, RefBody, RefRecord, Row, StreamId,
@@ -72,6 +72,7 @@ fn kind(names: &Names, step: u8, pick: u8) -> CaseEventKind {
             class: some("event:010", pick / 4 % 3),
             district: some("district", pick / 4 % 4),
             grid: some("grid", pick / 8 % 3),
+            caller: some("caller", pick / 16 % 3),
             // 40 m apart, and one 60 m from the first.
             at: (!pick.is_multiple_of(5)).then(|| {
                 let (lon, lat) = [(0, 0), (0, 3600), (5000, 0), (0, 5400)][usize::from(pick / 2 % 4)];
@@ -129,7 +130,8 @@ fn history(mut events: Vec<(u8, Event)>, settings: Settings) -> History {
             Event::Class { class, variant, from } => {
                 let typed = (variant < 3).then(|| {
                     let limit = |n: u8, unit| Limit { amount: f64::from(n) * 0.5, unit };
-                    let mut limits = vec![(Sym::EMPTY, limit(variant + from % 3 + 1, LimitUnit::WorkingHour))];
+                    let mut limits =
+                        vec![(Sym::EMPTY, limit(variant + from % 3 + 1, LimitUnit::WorkingHour))];
                     if variant > 0 {
                         limits.push((names.intern("hotline_12345"), limit(from + 1, LimitUnit::NaturalDay)));
                     }

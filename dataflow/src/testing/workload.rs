@@ -168,6 +168,7 @@ fn row(names: &Names, n: u64, tick: Tick, event: &Event) -> Row {
                     class: Sym::EMPTY,
                     district: if at == 0 { Sym::EMPTY } else { names.intern(&district(at)) },
                     grid: Sym::EMPTY,
+                    caller: Sym::EMPTY,
                     at: None,
                     title: "".into(),
                 },

@@ -232,7 +232,9 @@ pub(crate) mod oracle {
         }
         reason += &match e.cleared_ts {
             None if e.occasion.is_some() => format!("{metric} since {}", city.say(e.first_ts)),
-            Some(_) if e.occasion.is_some() => format!("{metric} since {}, which is over", city.say(e.first_ts)),
+            Some(_) if e.occasion.is_some() => {
+                format!("{metric} since {}, which is over", city.say(e.first_ts))
+            }
             None => format!("{metric} {} held {} s", e.value, (e.raised_ts - e.first_ts) as f64 / 1000.0),
             Some(_) => format!("{metric} {} no longer holds", e.value),
         };

@@ -3,12 +3,12 @@
 //! **Meaning.** One row for each event that the life cycle does not allow where it stands
 //! ([`crate::casework::life`]): kept, with its effect or without it, and never repaired. And one row
 //! (`suspected_duplicate`) for each case that resembles an earlier one ([`crate::casework::twins`]), with the earliest
-//! it resembles: whether they are merged is for people to decide.
+//! it resembles, and one (`repeated_call`) for each that repeats a call: whether they are merged is for people to decide.
 //!
 //! **Mechanism.** Flags come from the fold of the case. Duplicates: state by class at one worker, where a case that
 //! changes is judged again together with those near it in place and time.
 //!
-//! **State.** One entry per flag, and one per case with class and place.
+//! **State.** One entry per flag, and one per case with class and place or caller.
 
 use std::sync::Arc;
 
@@ -44,13 +44,13 @@ pub const VIEW: View = View {
                 Type::Text,
                 "问题",
                 "no_report, order, nothing_to_extend, extended_after_deadline, extended_too_often, \
-                 suspended_after_deadline, suspended_again, not_suspended, appealed_again, merged_into_itself or \
-                 suspected_duplicate.",
+                 suspended_after_deadline, suspended_again, not_suspended, appealed_again, merged_into_itself, \
+                 suspected_duplicate or repeated_call.",
             ),
             Column::new("district", Type::Text, "区县", "Where the case is.").nullable(),
             Column::new("stage", Type::Text, "环节", "The stage that the event met.").nullable(),
             Column::new("applied", Type::Bool, "已生效", "Whether the event has its effect all the same."),
-            Column::new("other", Type::Text, "疑似重复案件", "The earliest case that it resembles.")
+            Column::new("other", Type::Text, "疑似重复案件", "The case that it resembles or repeats.")
                 .nullable(),
         ],
         bounded_by: "the number of events and of cases in the log",
@@ -89,8 +89,8 @@ pub struct QualityRow {
     pub ts: i64,
     /// Rank of the event.
     pub rank: u8,
-    /// What is wrong; `None` for a suspected duplicate.
-    pub reason: Option<Reason>,
+    /// What is wrong.
+    pub reason: Reason,
     /// Empty when not said.
     pub district: Sym,
     /// The stage that the event met.
@@ -106,7 +106,7 @@ impl QualityRow {
             case: row.case,
             ts: flag.ts,
             rank: flag.rank,
-            reason: Some(flag.reason),
+            reason: flag.reason,
             district: row.district,
             stage: flag.stage,
             other: Sym::EMPTY,
@@ -127,7 +127,7 @@ impl QualityRow {
 }
 
 impl Keyed for QualityRow {
-    type Key = (Sym, i64, u8, Option<Reason>);
+    type Key = (Sym, i64, u8, Reason);
     fn key(&self) -> Self::Key {
         (self.case, self.ts, self.rank, self.reason)
     }
@@ -138,10 +138,10 @@ impl ViewRow for QualityRow {
         out.push(Value::Name(self.case));
         out.push(Value::Int(self.ts));
         out.push(Value::Literal(EVENTS.get(usize::from(self.rank)).copied().unwrap_or("other")));
-        out.push(Value::Literal(self.reason.map_or("suspected_duplicate", Reason::name)));
+        out.push(Value::Literal(self.reason.name()));
         out.push(Value::name_or_null(self.district));
-        out.push(self.reason.map_or(Value::Null, |_| Value::Literal(self.stage.name())));
-        out.push(Value::Bool(self.reason.is_none_or(Reason::applied)));
+        out.push(if self.reason.of_two() { Value::Null } else { Value::Literal(self.stage.name()) });
+        out.push(Value::Bool(self.reason.applied()));
         out.push(Value::name_or_null(self.other));
     }
 }
@@ -181,7 +181,7 @@ struct Duplicates {
     names: Arc<Names>,
     twins: Twins,
     cases: HashMap<Sym, Sighting>,
-    said: HashMap<Sym, QualityRow>,
+    said: HashMap<Sym, [Option<QualityRow>; 2]>,
 }
 
 impl Duplicates {
@@ -189,17 +189,27 @@ impl Duplicates {
         let settings = &context.settings;
         Self {
             names: Arc::clone(&context.names),
-            twins: Twins::new(settings.duplicate_within_m, settings.duplicate_within_ms),
+            twins: Twins::new(
+                settings.duplicate_within_m,
+                settings.duplicate_within_ms,
+                settings.repeat_within_ms,
+            ),
             cases: HashMap::default(),
             said: HashMap::default(),
         }
     }
 
-    fn judge(&self, case: Sym) -> Option<QualityRow> {
-        let sighting = self.cases.get(&case)?;
-        let other = self.twins.original(self.names.resolve(case), sighting)?;
-        let (district, ts) = (sighting.district, sighting.ts);
-        Some(QualityRow { case, ts, rank: 0, reason: None, district, stage: Stage::Reported, other })
+    /// What is said of `case`: that it is a duplicate, and that it is a repeated call.
+    fn judge(&self, case: Sym) -> [Option<QualityRow>; 2] {
+        let Some(sighting) = self.cases.get(&case) else { return [None; 2] };
+        let (name, district, ts) = (self.names.resolve(case), sighting.district, sighting.ts);
+        let row = |reason| {
+            move |other| QualityRow { case, ts, rank: 0, reason, district, stage: Stage::Reported, other }
+        };
+        [
+            self.twins.original(name, sighting).map(row(Reason::SuspectedDuplicate)),
+            self.twins.repeated(name, sighting).map(row(Reason::RepeatedCall)),
+        ]
     }
 }
 
@@ -215,12 +225,12 @@ impl Ticked for Duplicates {
             touched.push(case);
             if let Some(old) = old {
                 self.twins.remove(name, &old);
-                touched.extend(self.twins.near(&old).map(|(_, other)| other.case));
+                touched.extend(self.twins.touched(&old));
                 self.cases.remove(&case);
             }
             if let Some(new) = new {
-                touched.extend(self.twins.near(&new).map(|(_, other)| other.case));
-                self.twins.insert(name, new.clone());
+                touched.extend(self.twins.touched(&new));
+                self.twins.insert(name, &new);
                 self.cases.insert(case, new);
             }
         }
@@ -229,10 +239,11 @@ impl Ticked for Duplicates {
         for case in touched {
             let new = self.judge(case);
             let old = match new {
-                Some(row) => self.said.insert(case, row),
-                None => self.said.remove(&case),
+                [None, None] => self.said.remove(&case),
+                new => self.said.insert(case, new),
             };
-            out.extend(Delta::between(old, new));
+            let changes = old.unwrap_or_default().into_iter().zip(new);
+            out.extend(changes.filter_map(|(old, new)| Delta::between(old, new)));
         }
     }
 
@@ -282,10 +293,22 @@ pub(crate) mod oracle {
             |told: &Told| ["voided", "merged", "rejected"].contains(&told.row["stage"].as_str().unwrap());
         let name = |told: &Told| told.row["case_id"].as_str().unwrap().to_owned();
         let ts = |told: &Told| told.row["opened_ts"].as_i64().unwrap();
-        let candidates: Vec<&Told> = all
-            .iter()
-            .filter(|told| !dead(told) && told.place.is_some() && !told.row["class"].is_null())
-            .collect();
+        let live: Vec<&Told> =
+            all.iter().filter(|told| !dead(told) && !told.row["class"].is_null()).collect();
+        for told in live.iter().filter(|told| told.caller != model::Sym::EMPTY) {
+            let before = |other: &&&Told| {
+                (ts(other), name(other)) < (ts(told), name(told))
+                    && (other.caller, &other.row["class"]) == (told.caller, &told.row["class"])
+                    && ts(told) - ts(other) <= history.settings.repeat_within_ms
+            };
+            if let Some(last) = live.iter().filter(before).max_by_key(|other| (ts(other), name(other))) {
+                rows.push(json!({
+                    "case_id": name(told), "ts": ts(told), "event": "reported", "reason": "repeated_call",
+                    "district": told.row["district"], "stage": null, "applied": true, "other": name(last),
+                }));
+            }
+        }
+        let candidates: Vec<&Told> = live.into_iter().filter(|told| told.place.is_some()).collect();
         for told in &candidates {
             let alike = |other: &&&Told| {
                 (ts(other), name(other)) < (ts(told), name(told))

@@ -24,12 +24,12 @@ use timely::dataflow::operators::vec::Map;
 use super::View;
 use super::cases::CaseRow;
 use crate::Settings;
-use crate::settings::Statistics;
 use crate::casework::counts::{COUNTS, Count, Fact, N, RATES, facts, quotient};
 use crate::operators::delta::{Delta, Keyed};
 use crate::operators::publish::ViewRow;
 use crate::operators::ticked::{Tagged, Ticked, ticked};
 use crate::operators::{route, spread};
+use crate::settings::Statistics;
 
 /// Columns before the counts.
 const HEAD: [Column; 4] = [
@@ -315,9 +315,9 @@ impl Differences {
         for (row, facts, sign) in [(&delta.old, &mut self.old, -1), (&delta.new, &mut self.new, 1)] {
             let Some(row) = row else { continue };
             facts.sort_unstable_by_key(|(count, _, ts)| (day_of(*ts, self.offset_ms), *count));
-            for of_day in facts.chunk_by(|(.., a), (.., b)| {
-                day_of(*a, self.offset_ms) == day_of(*b, self.offset_ms)
-            }) {
+            for of_day in
+                facts.chunk_by(|(.., a), (.., b)| day_of(*a, self.offset_ms) == day_of(*b, self.offset_ms))
+            {
                 let day = day_of(of_day[0].2, self.offset_ms);
                 let of = |is: &dyn Fn(Count) -> bool| -> Vec<(u8, i64)> {
                     let facts = of_day.iter().filter(|(count, ..)| is(*count));

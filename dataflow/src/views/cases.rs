@@ -16,7 +16,9 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use model::{CaseEvent, CaseEventKind, Column, Kind, Names, StreamId, Sym, Tick, Type, Typed, Value, ViewSpec};
+use model::{
+    CaseEvent, CaseEventKind, Column, Kind, Names, StreamId, Sym, Tick, Type, Typed, Value, ViewSpec,
+};
 use serde::{Deserialize, Serialize};
 use timely::dataflow::operators::Capability;
 
@@ -61,6 +63,7 @@ pub const VIEW: View = View {
             Column::new("lat", Type::Float, "纬度", "WGS-84.").nullable().unit("deg"),
             Column::new("department", Type::Text, "专业部门", "Who has to handle it.").nullable(),
             Column::new("source", Type::Text, "来源", "Who reported it.").nullable(),
+            Column::new("caller", Type::Text, "来电人", "Who called, as the report names them.").nullable(),
             time("deadline_ts", "处置时限", "Until when it must be handled."),
             Column::new(
                 "overdue",
@@ -139,6 +142,7 @@ impl ViewRow for CaseRow {
         out.push(self.place.map_or(Value::Null, |(_, lat)| degrees(lat)));
         out.push(Value::name_or_null(self.department));
         out.push(Value::name_or_null(self.source));
+        out.push(Value::name_or_null(self.caller));
         out.push(time(self.deadline_ts));
         out.push(Value::Bool(self.overdue));
         out.push(Value::Bool(self.exempt));

@@ -3,8 +3,9 @@
 //! **Meaning.** Alerts of live rules that are not withdrawn, put together by place: those of offline rules by the
 //! gateway of the sensor, others by its site, by its street where it has no site, and by the sensor itself (or the
 //! vehicle, case, road or tree) where it has neither. In order of the time raised, an alert belongs to the incident before it if it was raised before that was over for longer than
-//! [`GAP_MS`]; so alerts that come twice, or of several sensors and rules, are one incident. It lasts while one of its
-//! alerts is open or acknowledged.
+//! [`GAP_MS`], and at most [`LONGEST_MS`] after its first alert; so alerts that come twice, or of several sensors and
+//! rules, are one incident, and what goes on for ever is one a day. It lasts while one of its alerts is open or
+//! acknowledged.
 //!
 //! An incident is **inhibited** when the gateways of all its lasting alerts are dead: when an offline rule says so of
 //! a sensor whose id is that of the gateway. It is under **maintenance** when each of its alerts was raised in the time
@@ -36,6 +37,8 @@ use crate::operators::{route, spread};
 
 /// An alert raised within this time after an incident was over belongs to it, ms.
 pub const GAP_MS: i64 = 15 * 60_000;
+/// An incident takes alerts for this long, ms: a day. It bounds the members of a row and what a change costs.
+pub const LONGEST_MS: i64 = 24 * 3_600_000;
 
 /// The view.
 pub const VIEW: View = View {
@@ -46,7 +49,12 @@ pub const VIEW: View = View {
         key: 1,
         columns: &[
             Column::new("incident_id", Type::Text, "事件编号", "Kind of place/place/time opened."),
-            Column::new("place_kind", Type::Text, "地点类型", "site, street, gateway, sensor, vehicle, case, road or tree."),
+            Column::new(
+                "place_kind",
+                Type::Text,
+                "地点类型",
+                "site, street, gateway, sensor, vehicle, case, road or tree.",
+            ),
             Column::new("place", Type::Text, "地点", "Which one."),
             Column::new("district", Type::Text, "区县", "The district of its first alert.").nullable(),
             Column::new("state", Type::Text, "状态", "open, acknowledged or cleared."),
@@ -274,7 +282,10 @@ impl Group {
         for ((raised, _), row) in self.alerts.range((from, Arc::from(""))..) {
             let end = row.cleared_ts.unwrap_or(i64::MAX);
             match parts.last_mut() {
-                Some((over, part)) if *raised <= over.saturating_add(GAP_MS) => {
+                Some((over, part))
+                    if *raised <= over.saturating_add(GAP_MS)
+                        && part.first().is_some_and(|first| *raised - first.raised_ts <= LONGEST_MS) =>
+                {
                     *over = end.max(*over);
                     part.push(row);
                 }
@@ -334,8 +345,7 @@ impl Incidents {
         let severity = counted.iter().map(|row| row.severity).max()?;
         let cleared_ts = part.iter().filter_map(|row| row.cleared_ts).max().filter(|_| lasting.is_empty());
         let is_dead = |row: &&AlertRow| {
-            row.gateway != row.target
-                && self.dead.get(&row.gateway).is_some_and(|alerts| !alerts.is_empty())
+            row.gateway != row.target && self.dead.get(&row.gateway).is_some_and(|alerts| !alerts.is_empty())
         };
         let inhibited = lasting.first().filter(|_| lasting.iter().all(is_dead));
         let windows: Option<Vec<Sym>> = part.iter().map(|row| self.window_of(row)).collect();
@@ -447,6 +457,7 @@ pub(crate) mod oracle {
     use crate::views::{alerts, reference};
 
     const GAP: i64 = 900_000;
+    const DAY: i64 = 86_400_000;
 
     fn lasts(row: &Json) -> bool {
         row["state"] == "open" || row["state"] == "acknowledged"
@@ -477,11 +488,13 @@ pub(crate) mod oracle {
                 _ => (text("target_kind").unwrap(), text("target").unwrap()),
             };
             let incidents = places.entry(place).or_default();
+            let raised = row["raised_ts"].as_i64().unwrap();
             let near = incidents.last().is_some_and(|part| {
-                part.iter().any(|one| match one["cleared_ts"].as_i64() {
-                    None => true,
-                    Some(cleared) => row["raised_ts"].as_i64().unwrap() <= cleared + GAP,
-                })
+                raised <= part[0]["raised_ts"].as_i64().unwrap() + DAY
+                    && part.iter().any(|one| match one["cleared_ts"].as_i64() {
+                        None => true,
+                        Some(cleared) => raised <= cleared + GAP,
+                    })
             });
             match incidents.last_mut() {
                 Some(part) if near => part.push(row),

@@ -61,6 +61,8 @@ struct Record<'a> {
     #[serde(borrow)]
     title: Option<Text<'a>>,
     #[serde(borrow)]
+    caller: Option<Id<'a>>,
+    #[serde(borrow)]
     department: Option<Id<'a>>,
     #[serde(borrow)]
     limit: Option<RawLimit<'a>>,
@@ -105,12 +107,14 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
             let crs = geometry::crs(record.crs.as_ref().map(|name| &*name.0))?;
             let at = at.map(|(lon, lat)| crs.to_wgs84(lon, lat)).map(|(lon, lat)| (tenths(lon), tenths(lat)));
             let (class, district, grid) = (name(&record.class), name(&record.district), name(&record.grid));
+            let caller = name(&record.caller);
             let source = interner.intern(source);
             Event::Reported {
                 source,
                 class,
                 district,
                 grid,
+                caller,
                 at,
                 title: record.title.as_ref().map_or("", |title| &title.0).into(),
             }
@@ -152,8 +156,7 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
 
 fn limit(limit: &RawLimit<'_>) -> Result<Limit, Reason> {
     let missing = |field: &str| format!("missing_field: `limit.{field}` is missing");
-    let amount =
-        within("limit.amount", limit.amount.ok_or_else(|| missing("amount"))?.0, 0.0..=MAX_AMOUNT)?;
+    let amount = within("limit.amount", limit.amount.ok_or_else(|| missing("amount"))?.0, 0.0..=MAX_AMOUNT)?;
     if amount <= 0.0 {
         return Err(format!("out_of_range: `limit.amount` is {amount}, expected more than 0"));
     }

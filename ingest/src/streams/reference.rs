@@ -5,9 +5,9 @@
 //! that they come from a map vendor. A record without a value deletes what its key names; where records have no key
 //! (files, HTTP) `{"kind": …, "id": …, "deleted": true}` says the same. Rules are documented in `docs/rules.md`.
 
+mod case_class;
 mod fence;
 mod green;
-mod case_class;
 mod maintenance;
 mod road;
 mod rule;

@@ -16,7 +16,8 @@ pub struct CaseClassRef {
 impl CaseClassRef {
     /// The limit of a case from `source`.
     pub fn limit(&self, source: Sym) -> Option<Limit> {
-        let of = |wanted: Sym| self.limits.iter().find(|(named, _)| *named == wanted).map(|(_, limit)| *limit);
+        let of =
+            |wanted: Sym| self.limits.iter().find(|(named, _)| *named == wanted).map(|(_, limit)| *limit);
         of(source).or_else(|| of(Sym::EMPTY))
     }
 }

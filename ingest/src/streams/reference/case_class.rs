@@ -21,11 +21,15 @@ pub(super) fn parse(interner: &mut Interner, object: &Object) -> Result<CaseClas
         None | Some(Json::Null) => return Ok(CaseClassRef::default()),
         Some(Json::Object(limits)) => limits,
         Some(other) => {
-            return Err(format!("wrong_type: `limits` is {}, expected an object of limits by source", short(other)));
+            return Err(format!(
+                "wrong_type: `limits` is {}, expected an object of limits by source",
+                short(other)
+            ));
         }
     };
     let limit = |(source, limit): (&String, &Json)| {
-        let expected = "expected {\"amount\": n, \"unit\": urgent_hour, working_hour, working_day or natural_day}";
+        let expected =
+            "expected {\"amount\": n, \"unit\": urgent_hour, working_hour, working_day or natural_day}";
         let raw = Raw::deserialize(limit)
             .map_err(|_| format!("wrong_type: `limits.{source}` is {}, {expected}", short(limit)))?;
         if !(raw.amount > 0.0 && raw.amount <= MAX_AMOUNT) {

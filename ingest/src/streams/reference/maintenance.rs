@@ -32,7 +32,9 @@ pub(super) fn parse(interner: &mut Interner, object: &Object) -> Result<Maintena
     };
     let places = [record.sensor, record.site, record.gateway, record.street, record.district];
     if places.iter().all(|place| *place == Sym::EMPTY) {
-        return Err("missing_field: expected one of `sensor`, `site`, `gateway`, `street` and `district`".into());
+        return Err(
+            "missing_field: expected one of `sensor`, `site`, `gateway`, `street` and `district`".into()
+        );
     }
     Ok(record)
 }
