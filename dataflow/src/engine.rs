@@ -37,8 +37,8 @@ use crate::views::{self, Context, Inputs, View};
 const FEED_QUEUE: usize = 64;
 /// Parts and frames that may wait for their reader.
 const FRAME_QUEUE: usize = 64;
-/// Rows a worker takes in before it steps the dataflow.
-const ROWS_PER_ROUND: usize = 1 << 15;
+/// Rows a worker takes in before it steps the dataflow: few enough that what a step makes of them stays in the cache.
+const ROWS_PER_ROUND: usize = 1 << 13;
 /// An idle worker looks up at least this often.
 const IDLE: Duration = Duration::from_millis(50);
 
@@ -221,8 +221,8 @@ fn run_worker(
         views::render_all(context, views);
         handles
     });
-    let mut upper: Tick = 0;
-    let mut shipped: Tick = 0;
+    // What was closed, what the inputs were moved to, and what was shipped.
+    let (mut upper, mut bound, mut shipped): (Tick, Tick, Tick) = (0, 0, 0);
     loop {
         let mut taken = 0;
         let mut ended = false;
@@ -240,10 +240,10 @@ fn run_worker(
                 }
             }
         }
-        for input in &mut inputs {
-            if *input.time() < upper {
-                input.advance_to(upper);
-            }
+        if bound < upper {
+            bound = upper;
+            outbox.borrow_mut().bound(upper);
+            inputs.iter_mut().for_each(|input| input.advance_to(upper));
         }
         let behind = probe.less_than(&upper);
         if taken > 0 || behind || ended {
@@ -252,10 +252,9 @@ fn run_worker(
             worker.step_or_park(Some(IDLE))
         };
         let complete = probe.with_frontier(|frontier| frontier.first().copied()).unwrap_or(shipped);
-        if complete > shipped {
-            shipped = complete;
-            let changes = outbox.borrow_mut().take_before(complete);
-            if parts.send(Part { worker: index, upper: complete, changes }).is_err() {
+        while let Some((upper, changes)) = outbox.borrow_mut().take_before(complete) {
+            shipped = upper;
+            if parts.send(Part { worker: index, upper, changes }).is_err() {
                 // Nobody reads any more: end without closing the inputs, so that no step is made up.
                 return;
             }

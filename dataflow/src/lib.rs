@@ -10,6 +10,7 @@
 pub mod calendar;
 pub mod casework;
 pub mod engine;
+pub mod falls;
 pub mod fleet;
 pub mod greening;
 pub mod journeys;

@@ -24,10 +24,12 @@ use timely::dataflow::operators::vec::{Filter, Map};
 
 use crate::Settings;
 use crate::casework::life::{CaseRow, Stage};
+use crate::falls::{Fall, Falls};
 use crate::fleet::coverage::{PlanState, RoadRow};
 use crate::operators::delta::{Delta, Keyed};
 use crate::operators::keyed::KeyedState;
 use crate::operators::ticked::{Tagged, Ticked, ticked};
+use crate::reach::RadiusRow;
 use crate::series::Cause;
 use crate::series::episodes::Episode;
 use crate::views::fence_events::EventRow;
@@ -41,7 +43,7 @@ const MISSED_LASTS_MS: i64 = 24 * 3_600_000;
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Lasting {
     kind: Occasion,
-    /// The vehicle, case, road or tree.
+    /// The vehicle, case, road, tree or district.
     target: Sym,
     /// The name of the kind; with the fence or the shift where there may be several at once.
     what: Sym,
@@ -71,6 +73,8 @@ pub(crate) struct Sources<'s> {
     pub cases: Tagged<'s, Delta<CaseRow>>,
     /// Coverage of roads.
     pub roads: Tagged<'s, Delta<RoadRow>>,
+    /// What parks reach.
+    pub radius: Tagged<'s, Delta<RadiusRow>>,
     /// Records in force; trees are looked at.
     pub current: Tagged<'s, Delta<CurrentRow>>,
 }
@@ -83,7 +87,7 @@ pub(crate) fn operate<'s>(
     names: &Arc<Names>,
 ) -> Tagged<'s, (Delta<Episode>, Cause)> {
     let scope = rules.scope();
-    let Sources { trips, events, cases, roads, current } = sources;
+    let Sources { trips, events, cases, roads, radius, current } = sources;
     let named = |kind: Occasion| names.intern(kind.name());
     let within = |kind: Occasion, names: &Names, place: Sym| {
         names.intern(&format!("{}/{}", kind.name(), names.resolve(place)))
@@ -113,6 +117,13 @@ pub(crate) fn operate<'s>(
         let trees = current.filter(|(_, delta)| kind_of(delta) == Kind::Tree);
         trees.flat_map(move |(tick, delta)| changes(tick, delta, |row| of_tree(row, what)))
     };
+    let falls = {
+        let (names, city) = (Arc::clone(names), names.intern("city"));
+        let falls = ticked(radius, "falls", Falls::default());
+        falls.map(move |(tick, fall)| {
+            (tick, In::There(of_fall(&fall, within(Occasion::ShareFell, &names, fall.scheme), city)))
+        })
+    };
     let rules = rules.map(|(tick, delta)| (tick, In::Rule(delta)));
     let retention =
         [settings.alert_retention_ms, settings.coverage_retention_ms, settings.journey_retention_ms];
@@ -122,7 +133,7 @@ pub(crate) fn operate<'s>(
         rules: BTreeMap::new(),
         known: KeyedState::default(),
     };
-    ticked(scope.concatenate([trips, events, cases, roads, trees, rules]), "occasions", logic)
+    ticked(scope.concatenate([trips, events, cases, roads, trees, falls, rules]), "occasions", logic)
 }
 
 fn of_trip(row: &TripRow, what: Sym) -> Vec<Lasting> {
@@ -182,6 +193,13 @@ fn of_road(row: &RoadRow, within: impl Fn(Sym) -> Sym) -> Vec<Lasting> {
         from: row.due_ts,
         until: Some(row.due_ts + MISSED_LASTS_MS),
     }]
+}
+
+fn of_fall(fall: &Fall, what: Sym, city: Sym) -> Lasting {
+    let &Fall { district, from, until, .. } = fall;
+    let target = district.unwrap_or(city);
+    let district = district.unwrap_or(Sym::EMPTY);
+    Lasting { kind: Occasion::ShareFell, target, what, district, from, until }
 }
 
 fn of_tree(row: &CurrentRow, what: Sym) -> Vec<Lasting> {
@@ -452,6 +470,8 @@ pub(crate) mod oracle {
                 };
                 missed.map(found).collect()
             }
+            // Nobody lives in these histories: what falls is held against a look back in `falls`.
+            Occasion::ShareFell => Vec::new(),
             Occasion::CareOverdue => {
                 let mut found = Vec::new();
                 for (id, typed) in reference::oracle::typed(history, at, Kind::Tree) {

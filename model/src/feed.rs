@@ -80,6 +80,11 @@ impl Changes {
         Self { arity, ..Self::default() }
     }
 
+    /// No changes yet, with room for so many.
+    pub fn with_capacity(arity: usize, changes: usize) -> Self {
+        Self { arity, heads: Vec::with_capacity(changes), values: Vec::with_capacity(changes * arity) }
+    }
+
     /// Adds a change; `fill` pushes exactly `arity` values.
     pub fn push_with(&mut self, tick: Tick, op: Op, fill: impl FnOnce(&mut Vec<Value>)) {
         self.heads.push((tick, op));

@@ -9,6 +9,7 @@
 //! **State.** The changes of ticks that are not complete.
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::rc::Rc;
 
 use model::{Changes, Op, Tick, Value, ViewId, ViewSpec};
@@ -26,32 +27,64 @@ pub trait ViewRow: Clone + 'static {
     fn values(&self, out: &mut Vec<Value>);
 }
 
-/// The changes of all views at one worker that are not shipped yet.
-#[derive(Default)]
+/// The changes of all views at one worker that are not shipped yet, by the ticks between which the inputs moved: the
+/// frontier moves as they do, so what it has passed leaves whole and nothing is copied to take it apart.
 pub struct Outbox {
+    specs: Vec<ViewSpec>,
+    /// In order of tick; the last one takes the ticks that are still open.
+    spans: VecDeque<Span>,
+    /// Room for the next span, by view: what the last one needed.
+    room: Vec<usize>,
+}
+
+/// The changes of some ticks.
+struct Span {
+    /// The first tick after them; `None` while it is not known.
+    upper: Option<Tick>,
     views: Vec<Changes>,
 }
 
 impl Outbox {
     /// An empty outbox for these views.
     pub fn new(specs: &[ViewSpec]) -> Self {
-        Self { views: specs.iter().map(|spec| Changes::new(spec.columns.len())).collect() }
+        let mut outbox = Self { specs: specs.to_vec(), spans: VecDeque::new(), room: vec![0; specs.len()] };
+        outbox.open();
+        outbox
     }
 
-    /// Takes all changes before `upper`, view by view, in order of tick.
-    pub fn take_before(&mut self, upper: Tick) -> Vec<(ViewId, Changes)> {
+    fn open(&mut self) {
+        let views = self.specs.iter().zip(&self.room);
+        let views = views.map(|(spec, room)| Changes::with_capacity(spec.columns.len(), *room)).collect();
+        self.spans.push_back(Span { upper: None, views });
+    }
+
+    /// Everything before `upper` has been fed, and nothing at or after it was published.
+    pub fn bound(&mut self, upper: Tick) {
+        if let Some(last) = self.spans.back_mut() {
+            last.upper = Some(upper);
+        }
+        self.open();
+    }
+
+    /// Where changes of `view` at `tick` go: the last span takes whatever the others don't.
+    fn at(&mut self, view: ViewId, tick: Tick) -> &mut Changes {
+        let at = self.spans.partition_point(|span| span.upper.is_some_and(|upper| upper <= tick));
+        &mut self.spans[at].views[usize::from(view.0)]
+    }
+
+    /// Takes the oldest span out if all its ticks are before `upper`: its end, and its changes view by view, in order of
+    /// tick.
+    pub fn take_before(&mut self, upper: Tick) -> Option<(Tick, Vec<(ViewId, Changes)>)> {
+        let span = self.spans.pop_front_if(|span| span.upper.is_some_and(|end| end <= upper))?;
         let mut taken = Vec::new();
-        for (view, changes) in (0u16..).zip(&mut self.views) {
-            if changes.is_empty() {
-                continue;
-            }
-            changes.sort_by_tick();
-            let before = changes.split_before(upper);
-            if !before.is_empty() {
-                taken.push((ViewId(view), before));
+        for ((view, room), mut changes) in (0u16..).zip(&mut self.room).zip(span.views) {
+            *room = changes.len();
+            if !changes.is_empty() {
+                changes.sort_by_tick();
+                taken.push((ViewId(view), changes));
             }
         }
-        taken
+        Some((span.upper?, taken))
     }
 }
 
@@ -82,7 +115,6 @@ pub fn publish<R: ViewRow>(
         move |_, _| {
             move |input, _output| {
                 let mut outbox = outbox.borrow_mut();
-                let changes = &mut outbox.views[usize::from(view.0)];
                 input.for_each(|_stamp, data| {
                     for (tick, delta) in data.drain(..) {
                         let (op, row) = match (&delta.new, &delta.old) {
@@ -90,7 +122,7 @@ pub fn publish<R: ViewRow>(
                             (None, Some(row)) => (Op::Delete, row),
                             (None, None) => continue,
                         };
-                        changes.push_with(tick, op, |values| row.values(values));
+                        outbox.at(view, tick).push_with(tick, op, |values| row.values(values));
                     }
                 });
             }

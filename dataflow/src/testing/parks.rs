@@ -15,8 +15,10 @@ use geo::{
     Area, Bearing, BooleanOps, Centroid, Coord, Distance, Euclidean, Geodesic, GeodesicArea, LineString,
     MultiPolygon, Orient, Point, Polygon, orient::Direction,
 };
+use model::reference::rule::Occasion;
 use model::reference::{
-    Geometry, LonLat, ParkRef, ParkStatus, RadiusSchemeRef, RadiusStep, ResidenceRef, WalkwayRef,
+    Geometry, Level, Limit, LonLat, ParkRef, ParkStatus, RadiusSchemeRef, RadiusStep, ResidenceRef, RuleRef,
+    Severity, Signal, WalkwayRef,
 };
 use model::{Kind, LogPos, Names, RefBody, RefRecord, Row, StreamId, Sym, Tick, Typed};
 use proptest::prelude::*;
@@ -587,6 +589,51 @@ pub(super) fn check(history: &History) {
                 }
             }
         }
+    }
+}
+
+/// A park that goes makes the share fall: the alert is raised at that tick, and cleared when the park is back.
+#[test]
+fn a_share_that_falls_alerts_until_it_is_back() {
+    let home = Edit::Home { id: 0, x: 2, y: 2, size: 9, district: 1, people: 3 };
+    let park = || Edit::Park { id: 1, x: 2, y: 2, size: 80, status: 3, gates: 1 };
+    let edits = vec![
+        (0, false, home),
+        (0, false, park()),
+        (5, false, Edit::Gone { kind: 0, id: 1 }),
+        (9, false, park()),
+    ];
+    let mut history = history(edits);
+    let rule = RuleRef {
+        signal: Signal::Occasion(Occasion::ShareFell),
+        levels: vec![Level { severity: Severity::Warning, limit: Limit::Above { raise: 0.0, clear: 0.0 } }],
+        ..RuleRef::default()
+    };
+    let body = Some(Arc::new(RefBody { json: "{}".into(), typed: Typed::Rule(Box::new(rule)) }));
+    let pos = LogPos { stream: StreamId::Reference, partition: 0, offset: 1_000_000 };
+    let record = RefRecord { pos, kind: Kind::Rule, id: history.names.intern("fell"), ts: None, body };
+    history.rows.insert(0, (START, Row::Reference(Box::new(record))));
+    history.settings.views = Some(vec!["alerts".to_owned(), "park_radius".to_owned()]);
+    let district = history.names.resolve(history.names.intern("district37")).to_owned();
+    let at = |n: u64| START + n * TICK;
+    for workers in 1..=3 {
+        let said = &run(&history, workers)[0];
+        let states = |tick| -> Vec<(String, String, i64)> {
+            let text = |row: &Json, column: &str| row[column].as_str().unwrap().to_owned();
+            let of = |row: &Json| {
+                (text(row, "target"), text(row, "state"), row["raised_ts"].as_i64().unwrap() - START as i64)
+            };
+            let mut states: Vec<_> = said[&tick].values().map(of).collect();
+            states.sort();
+            states
+        };
+        let both = |state: &str| {
+            ["city", district.as_str()].map(|target| (target.to_owned(), state.to_owned(), 5 * TICK as i64))
+        };
+        assert_eq!(states(at(4)), []);
+        assert_eq!(states(at(5)), both("open"));
+        assert_eq!(states(at(8)), both("open"));
+        assert_eq!(states(at(9)), both("cleared"));
     }
 }
 

@@ -24,7 +24,7 @@ use crate::operators::ticked::Tagged;
 pub(super) const COLUMNS: &[Column] = &[
     Column::new("alert_id", Type::Text, "告警编号", "rule/sensor/metric/time raised at first."),
     Column::new("rule", Type::Text, "规则", "The rule."),
-    Column::new("target", Type::Text, "对象", "The sensor, or the vehicle, case, road or tree."),
+    Column::new("target", Type::Text, "对象", "The sensor, or the vehicle, case, road, tree or district."),
     Column::new("district", Type::Text, "区县", "The district of the sensor.").nullable(),
     Column::new(
         "severity",
@@ -53,7 +53,7 @@ pub(super) const COLUMNS: &[Column] = &[
     Column::new("shelved_until", Type::Time, "搁置至", "Until when it is shelved.").nullable(),
     Column::new("case_class", Type::Text, "案件类别", "The class of the case that it opens.").nullable(),
     Column::new("street", Type::Text, "道路", "The street of the sensor.").nullable(),
-    Column::new("target_kind", Type::Text, "对象类别", "sensor, vehicle, case, road or tree."),
+    Column::new("target_kind", Type::Text, "对象类别", "sensor, vehicle, case, road, tree or district."),
 ];
 
 /// The view.
@@ -270,6 +270,7 @@ pub(crate) mod oracle {
                 Some("case_overdue") => "case",
                 Some("road_missed") => "road",
                 Some("care_overdue") => "tree",
+                Some("share_fell") => "district",
                 Some(_) => "vehicle",
             },
         })

@@ -2,7 +2,7 @@
 //!
 //! **Meaning.** Alerts of live rules that are not withdrawn, put together by place: those of offline rules by the
 //! gateway of the sensor, others by its site, by its street where it has no site, and by the sensor itself (or the
-//! vehicle, case, road or tree) where it has neither. In order of the time raised, an alert belongs to the incident before it if it was raised before that was over for longer than
+//! vehicle, case, road, tree or district) where it has neither. In order of the time raised, an alert belongs to the incident before it if it was raised before that was over for longer than
 //! [`GAP_MS`], and at most [`LONGEST_MS`] after its first alert; so alerts that come twice, or of several sensors and
 //! rules, are one incident, and what goes on for ever is one a day. It lasts while one of its alerts is open or
 //! acknowledged.
@@ -53,7 +53,7 @@ pub const VIEW: View = View {
                 "place_kind",
                 Type::Text,
                 "地点类型",
-                "site, street, gateway, sensor, vehicle, case, road or tree.",
+                "site, street, gateway, sensor, vehicle, case, road, tree or district.",
             ),
             Column::new("place", Type::Text, "地点", "Which one."),
             Column::new("district", Type::Text, "区县", "The district of its first alert.").nullable(),

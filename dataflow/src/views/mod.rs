@@ -248,17 +248,18 @@ impl<'scope> Context<'scope> {
             &settings,
             names,
         );
+        let reach = reach::operate(only(&of(reach::KINDS), heads.reach), &settings, names);
         let sources = occasions::Sources {
             trips: journeys.trips.clone(),
             events: journeys.events.clone(),
             cases: cases.cases.clone(),
             roads: road_coverage.clone(),
+            radius: reach.radius.clone(),
             current: current.clone(),
         };
         let lasting = occasions::operate(sources, rules, &settings, names);
         let episodes = scope.concatenate([episodes, compounds, lasting]);
         let alerts = life::operate(episodes, inputs.actions, &settings, names);
-        let reach = reach::operate(only(&of(reach::KINDS), heads.reach), &settings, names);
         let brought = brought::operate(
             only(&district_coverage, heads.scores),
             only(&alerts, heads.scores),

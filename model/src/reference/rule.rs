@@ -184,11 +184,13 @@ pub enum Occasion {
     RoadMissed,
     /// An old or famous tree should have been cared for, until it is.
     CareOverdue,
+    /// The share of a district's homes that parks cover is less than it was, until it is back.
+    ShareFell,
 }
 
 impl Occasion {
     /// All.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Overspeed,
         Self::FenceVisit,
         Self::FenceOverstay,
@@ -197,6 +199,7 @@ impl Occasion {
         Self::CaseOverdue,
         Self::RoadMissed,
         Self::CareOverdue,
+        Self::ShareFell,
     ];
 
     /// The name in records, and where a metric is asked for.
@@ -210,6 +213,7 @@ impl Occasion {
             Self::CaseOverdue => "case_overdue",
             Self::RoadMissed => "road_missed",
             Self::CareOverdue => "care_overdue",
+            Self::ShareFell => "share_fell",
         }
     }
 
@@ -224,6 +228,7 @@ impl Occasion {
             Self::CaseOverdue => Target::Case,
             Self::RoadMissed => Target::Road,
             Self::CareOverdue => Target::Tree,
+            Self::ShareFell => Target::District,
         }
     }
 
@@ -246,6 +251,8 @@ pub enum Target {
     Road,
     /// 古树名木.
     Tree,
+    /// 区县.
+    District,
 }
 
 impl Target {
@@ -257,6 +264,7 @@ impl Target {
             Self::Case => "case",
             Self::Road => "road",
             Self::Tree => "tree",
+            Self::District => "district",
         }
     }
 }
