@@ -198,6 +198,7 @@ impl City {
             Arc::new(Writer { log: Arc::clone(&log), config: live_config.clone() });
         let health: Arc<dyn Health> = Arc::clone(&state) as _;
         let mut api_config = ApiConfig::new(config.api.listen, config.api.dashboards.clone(), secret);
+        api_config.utc_offset_min = config.engine.utc_offset_min;
         api_config.track_ms = config.dataflow().track_retention_ms;
         let warehouse = clickhouse.as_ref().map(|stored| Arc::clone(&stored.past) as Arc<dyn Warehouse>);
         let partners = Partners { writer: Some(writer), warehouse, health, clock: wall_ms };

@@ -118,6 +118,8 @@ pub struct ApiConfig {
     pub history_ms: u64,
     /// … and about this many bytes; the last frame is always kept.
     pub history_bytes: usize,
+    /// City time minus UTC, minutes.
+    pub utc_offset_min: i32,
     /// How long the view `tracks` holds a fix, ms; `None` = for ever.
     pub track_ms: Option<i64>,
     /// Longest body of a request, bytes.
@@ -147,6 +149,7 @@ impl ApiConfig {
             secret,
             history_ms: 10 * 60_000,
             history_bytes: 64 << 20,
+            utc_offset_min: 480,
             track_ms: None,
             max_body_bytes: 16 << 20,
             max_connections: 1000,

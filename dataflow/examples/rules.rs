@@ -103,7 +103,7 @@ impl Side {
         }
         self.micros.push(begun.elapsed().as_micros());
         // What the worker does after its frame is its own; the other side waits for it.
-        std::thread::sleep(Duration::from_micros(200));
+        std::thread::park_timeout(Duration::from_micros(200));
         self.processor += processor_ns() - spent;
         Ok(())
     }

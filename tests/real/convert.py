@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Real data made by others, as the streams of the contract.
 
-    convert.py DATA OUT
+    convert.py DATA OUT [austin] [boston] [nab]
 
-reads DATA/{austin_buses,boston_311,nab} and writes one folder of NDJSON per way of replaying it:
+reads DATA/{austin_buses,boston_311,nab}, or of these what is asked for, and writes one folder of NDJSON per way of replaying it:
 
     OUT/austin_file_order   positions as the files have them (by trip: nearly every record is late)
     OUT/austin_time_order   the same records, stably sorted by time
@@ -78,7 +78,10 @@ SOURCES = {
 
 
 def convert_boston(data, out):
-    rows = read_csv(data / "boston_311" / "cases_2015_q1.csv.gz")
+    files = sorted((data / "boston_311").glob("*.csv*"))
+    if not files:
+        raise SystemExit(f"no *.csv or *.csv.gz in {data / 'boston_311'}")
+    rows = [row for path in files for row in read_csv(path)]
     # Types get their codes in order of name: the same whatever the order of the rows.
     codes = {kind: f"event:{number:04}" for number, kind in enumerate(sorted({row["TYPE"] for row in rows}), 1)}
     write(out / "boston", "reference", ({"kind": "case_class", "id": codes[kind], "name": kind} for kind in codes))
@@ -93,10 +96,10 @@ def boston_events(row, codes):
         "event": "reported",
         "source": SOURCES.get(row["Source"], "other"),
         "class": codes[row["TYPE"]],
-        "lon": float(row["LONGITUDE"]),
-        "lat": float(row["LATITUDE"]),
         "title": row["TYPE"],
     }
+    if row["LONGITUDE"] and row["LATITUDE"]:
+        reported["lon"], reported["lat"] = float(row["LONGITUDE"]), float(row["LATITUDE"])
     if row["neighborhood"].strip():
         reported["district"] = row["neighborhood"].strip()
     yield reported
@@ -116,10 +119,10 @@ def boston_ms(text):
     """Naive local time in Boston as Unix ms.
 
     The rule of the United States since 2007: daylight time from the second Sunday in March, 2:00, to the first Sunday
-    in November, 2:00. The hour that comes twice is taken the first time (none of the data lies in it).
+    in November, 2:00. The hour that comes twice is taken the first time, the one that never comes in standard time.
     """
     local = datetime.strptime(text, "%m/%d/%Y %I:%M:%S %p")
-    begins = sunday(local.year, 3, 2) + timedelta(hours=2)
+    begins = sunday(local.year, 3, 2) + timedelta(hours=3)
     ends = sunday(local.year, 11, 1) + timedelta(hours=2)
     offset = -4 if begins <= local < ends else -5
     return unix_ms(local.replace(tzinfo=timezone(timedelta(hours=offset))))
@@ -206,12 +209,12 @@ def write(folder, stream, records):
 
 
 def main(arguments):
-    if len(arguments) != 2:
+    converters = {"austin": convert_austin, "boston": convert_boston, "nab": convert_nab}
+    if len(arguments) < 2 or not converters.keys() >= set(arguments[2:]):
         raise SystemExit(__doc__)
     data, out = Path(arguments[0]), Path(arguments[1])
-    convert_austin(data, out)
-    convert_boston(data, out)
-    convert_nab(data, out)
+    for name in arguments[2:] or converters:
+        converters[name](data, out)
 
 
 if __name__ == "__main__":

@@ -115,7 +115,8 @@ def boston(text):
 
 def requests(data):
     cases, latest, odd = {}, 0, Counter()
-    for row in rows_of(data / "boston_311" / "cases_2015_q1.csv.gz"):
+    files = sorted((data / "boston_311").glob("*.csv*"))
+    for row in (row for path in files for row in rows_of(path)):
         opened = boston(row["OPEN_DT"])
         target = boston(row["TARGET_DT"]) if row["TARGET_DT"] else None
         closed = boston(row["CLOSED_DT"]) if row["CLOSED_DT"] else None

@@ -27,6 +27,8 @@ MISSING = 77
 RADII = (300, 402, 500, 805)
 POINTS = 0.002
 TICK = 1_700_000_000_000
+# Austin takes the engine three minutes of a core, which is several times that on a busy machine.
+REPLAY_TIMEOUT_S = 1800
 
 try:
     import pyproj
@@ -108,7 +110,9 @@ def replay(binary, records, folder, workers):
         for line in records:
             out.write(json.dumps(line, ensure_ascii=False) + "\n")
     command = [binary, "replay", "--input", folder / "in", "--output", folder / "out", "--workers", workers]
-    done = subprocess.run(list(map(str, command)), stdout=subprocess.PIPE, text=True, timeout=900, check=True)
+    done = subprocess.run(
+        list(map(str, command)), stdout=subprocess.PIPE, text=True, timeout=REPLAY_TIMEOUT_S, check=True
+    )
     print("    ", done.stdout.strip().splitlines()[-1])
 
     def rows(view):

@@ -26,7 +26,15 @@ SETS = {
 }
 # These views of a data set speak of places in the file, or of the ticks at which something was said: they differ with
 # the order of the file, but not with the number of workers.
-OF_THE_LOG = {"austin": set(), "nab": {"rejects.ndjson", "alerts.ndjson"}}
+OF_THE_LOG = {
+    "austin": set(),
+    # An alert keeps the id and the revisions that its history gave it, an incident names its alerts, and a score says
+    # which of its versions was published last.
+    "nab": {
+        f"{view}.ndjson"
+        for view in ("rejects", "alerts", "shadow_alerts", "incidents", "scores", "score_versions")
+    },
+}
 REPLAY_TIMEOUT_S = 600
 MISSING = 77
 

@@ -127,7 +127,9 @@ class Scripts(unittest.TestCase):
 
     def test_local_time_becomes_utc_in_both_scripts(self):
         for text in ("03/08/2015 01:59:59 AM", "03/08/2015 03:00:00 AM", "11/01/2015 12:59:59 AM",
-                     "11/01/2015 02:00:00 AM", "12/31/2015 12:00:00 PM", "07/04/2016 12:00:00 AM"):
+                     "11/01/2015 02:00:00 AM", "12/31/2015 12:00:00 PM", "07/04/2016 12:00:00 AM",
+                     # An hour that never comes, and one that comes twice.
+                     "03/08/2015 02:30:00 AM", "11/01/2015 01:30:00 AM"):
             self.assertEqual(convert.boston_ms(text), expect.boston(text), text)
         self.assertEqual(expect.boston("03/31/2015 12:00:00 PM"), MARCH_31_NOON)
 
@@ -140,6 +142,17 @@ class Scripts(unittest.TestCase):
         dispatched = [e for e in self.converted("boston/cases.ndjson") if e["event"] == "dispatched"]
         limits = {event["case_id"]: "limit" in event for event in dispatched}
         self.assertEqual(limits, {"1": True, "2": True, "3": True, "4": True, "5": False, "6": False, "7": False})
+
+    def test_every_file_of_boston_is_converted_alone_if_asked(self):
+        row = "8,04/01/2015 12:00:00 PM,,,C,PW,Roxbury,,,Twitter,ONTIME"
+        (self.data / "boston_311/later.csv").write_text(f"{CASE_HEADER}\n{row}\n")
+        convert.main([str(self.data), str(self.root / "again"), "boston"])
+        self.assertEqual([path.name for path in (self.root / "again").iterdir()], ["boston"])
+        cases = {event["case_id"]: event for event in self.converted("again/boston/cases.ndjson")[::-1]}
+        self.assertEqual(sorted(cases), list("12345678"))
+        self.assertEqual((cases["8"]["class"], "lon" in cases["8"], "lon" in cases["1"]), ("event:0003", False, True))
+        expect.main([str(self.data), str(self.root / "expected")])
+        self.assertEqual(self.expected("boston")["rates"]["city/city"]["reported"], 8)
 
     def test_windows_hold_the_last_reading_of_each_time(self):
         expected = self.expected("nab")

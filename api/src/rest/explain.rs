@@ -68,7 +68,7 @@ pub(super) async fn explain_score(
         let to = to.unwrap_or_else(|| shared.store.now().0);
         let key = [scheme, district, period];
         let old = |spec: &ViewSpec, tick: Tick, gone: Gone| remembered(&shared, spec, tick, gone);
-        let read = |tick: Tick| At::read(&shared.store, tick, &old);
+        let read = |tick: Tick| At::read(&shared.store, tick, shared.config.utc_offset_min, &old);
         let said = match from {
             None => tree(&read(to)?, &key)?,
             Some(from) if from > to => {
@@ -257,10 +257,11 @@ fn moved_cases(
     let id = |at: &At<'_>, row: &Row| at.cases.text(row, "case_id", at.names).unwrap_or("").to_owned();
     let mut old: HashMap<&[Value], &Arc<Row>> =
         before.cases.rows.iter().map(|row| (&row.values[..1], row)).collect();
+    let stands = within.stands(before, after);
     let mut moved = BTreeMap::new();
     for row in &after.cases.rows {
         let was = old.remove(&row.values[..1]);
-        if was.is_some_and(|was| Arc::ptr_eq(was, row)) {
+        if stands && was.is_some_and(|was| Arc::ptr_eq(was, row)) {
             continue;
         }
         let counts = (was.map_or_else(Vec::new, |was| within.counts(before, was)), within.counts(after, row));
@@ -389,7 +390,7 @@ mod tests {
     fn two_ticks() -> Store {
         store(&[
             &[
-                (0, &["s", "d1", "2026-11", "district", "100/3", "s", "1000", "2000"]),
+                (0, &["s", "d1", "2026-11", "district", "100/3", "s", "1793462400000", "1796054400000"]),
                 (1, &["s", "d1", "closing", "2026-11", "0", "1", "0", r#"{"closed":0,"to_close":1}"#]),
                 (
                     1,
@@ -404,29 +405,29 @@ mod tests {
                         r#"{"sorted":1,"swept_length":50250,"alerts_raised":1}"#,
                     ],
                 ),
-                (2, &["a-1", "d1", "open", "severe", "1500"]),
-                (2, &["a-2", "d2", "open", "severe", "1500"]),
+                (2, &["a-1", "d1", "open", "severe", "1794000000000"]),
+                (2, &["a-2", "d2", "open", "severe", "1794000000000"]),
                 (6, &["d1", "day", "2026-11-03", "100.5", "50.25", "2", "1"]),
                 (6, &["d1", "day", "2026-10-31", "100.5", "50.25", "2", "1"]),
-                (3, &["case-1", "d1", "w", r#"{"1500":["to_close"],"2500":["closed"]}"#]),
-                (3, &["case-2", "d2", "w", r#"{"1500":["to_close","closed"]}"#]),
-                (3, &["case-3", "d1", "w", r#"{"900":["closed"]}"#]),
+                (3, &["case-1", "d1", "w", r#"{"1794000000000":["to_close"],"1797000000000":["closed"]}"#]),
+                (3, &["case-2", "d2", "w", r#"{"1794000000000":["to_close","closed"]}"#]),
+                (3, &["case-3", "d1", "w", r#"{"1793000000000":["closed"]}"#]),
                 (4, &["score_scheme", "s", SCHEME]),
                 (4, &["indicator", "closing", CLOSING]),
                 (4, &["indicator", "sorting", SORTING]),
             ],
             &[
-                (0, &["s", "d1", "2026-11", "district", "200/3", "s", "1000", "2000"]),
+                (0, &["s", "d1", "2026-11", "district", "200/3", "s", "1793462400000", "1796054400000"]),
                 (1, &["s", "d1", "closing", "2026-11", "1", "1", "100/3", r#"{"closed":1,"to_close":1}"#]),
-                (2, &["a-1", "d1", "withdrawn", "severe", "1500"]),
+                (2, &["a-1", "d1", "withdrawn", "severe", "1794000000000"]),
                 (6, &["d1", "day", "2026-11-03", "100.5", "75.25", "2", "0"]),
-                (3, &["case-1", "d1", "w", r#"{"1500":["to_close","closed"]}"#]),
+                (3, &["case-1", "d1", "w", r#"{"1794000000000":["to_close","closed"]}"#]),
             ],
         ])
     }
 
     fn at(store: &Store, tick: Tick) -> At<'_> {
-        At::read(store, tick, &|_, tick, gone| Err(Problem::gone(tick, gone.oldest))).unwrap()
+        At::read(store, tick, 480, &|_, tick, gone| Err(Problem::gone(tick, gone.oldest))).unwrap()
     }
 
     fn key(district: &str) -> [String; 3] {
@@ -452,6 +453,24 @@ mod tests {
         let said = tree(&at(&store, 0), &key("d1")).unwrap();
         assert_eq!(said["indicators"][0]["indicators"][0]["inputs"]["closed"], json!({ "value": 0 }));
         assert!(tree(&at(&store, 1), &key("d9")).is_err());
+    }
+
+    #[test]
+    fn a_window_that_moves_lists_what_is_in_it_at_the_tick() {
+        let store = store(&[&[
+            (0, &["s", "d1", "last-2d", "district", "100", "s", "0", "0"]),
+            (1, &["s", "d1", "closing", "last-2d", "1", "1", "100", r#"{"closed":2,"to_close":2}"#]),
+            // The tick is of 1970-01-01, so the window is that day and the one before, in the city's time.
+            (3, &["case-1", "d1", "w", r#"{"1500":["to_close"],"57600001":["closed"]}"#]),
+            (3, &["case-2", "d1", "w", r#"{"-115200000":["closed"],"-115200001":["to_close"]}"#]),
+            (4, &["score_scheme", "s", SCHEME]),
+            (4, &["indicator", "closing", CLOSING]),
+        ]]);
+        let key = ["s".into(), "d1".into(), "last-2d".into()];
+        let said = tree(&at(&store, 0), &key).unwrap();
+        let inputs = &said["indicators"][0]["indicators"][0]["inputs"];
+        assert_eq!(inputs["closed"]["cases"], json!(["case-2"]));
+        assert_eq!(inputs["to_close"]["cases"], json!(["case-1"]));
     }
 
     #[test]

@@ -95,7 +95,7 @@ pub(super) async fn export_sheet(
         let tick = tick.unwrap_or_else(|| shared.store.now().0);
         let old = |spec: &ViewSpec, tick: Tick, gone: Gone| remembered(&shared, spec, tick, gone);
         let tree = explain::tree(
-            &At::read(&shared.store, tick, &old)?,
+            &At::read(&shared.store, tick, shared.config.utc_offset_min, &old)?,
             &[scheme.clone(), district.clone(), period.to_owned()],
         )?;
         let sheet = Sheet::of(&tree, chinese);

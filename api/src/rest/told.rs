@@ -7,7 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use model::{Names, Period, Tick, Value, ViewSpec};
+use model::period::{day_of, midnight};
+use model::{Names, Period, PeriodKind, Tick, Value, ViewSpec};
 use serde_json::Value as Json;
 
 use crate::problem::Problem;
@@ -71,6 +72,8 @@ impl Table {
 pub(super) struct At<'a> {
     pub(super) names: &'a Names,
     pub(super) tick: Tick,
+    /// City time minus UTC, ms.
+    offset_ms: i64,
     pub(super) scores: Table,
     pub(super) indicators: Table,
     pub(super) cases: Table,
@@ -81,12 +84,18 @@ pub(super) struct At<'a> {
 }
 
 impl<'a> At<'a> {
-    pub(super) fn read(store: &'a Store, tick: Tick, old: Old<'_>) -> Result<Self, Problem> {
+    pub(super) fn read(
+        store: &'a Store,
+        tick: Tick,
+        utc_offset_min: i32,
+        old: Old<'_>,
+    ) -> Result<Self, Problem> {
         let table = |view| Table::read(store, view, tick, old);
         let maybe = |view| store.view(view).map(|_| table(view)).transpose();
         Ok(Self {
             names: store.names(),
             tick,
+            offset_ms: i64::from(utc_offset_min) * 60_000,
             scores: table("scores")?,
             indicators: table("indicators")?,
             cases: table("cases")?,
@@ -124,15 +133,11 @@ impl<'a> At<'a> {
 /// What one row of a stream's view is in: inputs by name.
 pub(super) type Inputs = BTreeMap<&'static str, i64>;
 
-/// Which rows belong to a score: column and id, and the span of the period.
+/// Which rows belong to a score: column and id, and the period.
 pub(super) struct Within<'a> {
     column: Option<&'static str>,
     id: &'a str,
-    span: Option<(i64, i64)>,
-    /// Windows that move have no span, but are not everything.
-    listed: bool,
-    /// First day and first day after, for dates.
-    days: Option<(i32, i32)>,
+    period: Option<Period>,
     city: bool,
 }
 
@@ -143,16 +148,37 @@ impl<'a> Within<'a> {
             Some("department") => Some("department"),
             _ => None,
         };
-        let span = at.scores.int(score, "from_ts").zip(at.scores.int(score, "until_ts"));
-        let days = Period::parse(&key[2]).and_then(|period| Some((period.start, period.end()?)));
         let city = at.scores.text(score, "scope", at.names) == Some("city");
-        Self { column, id: &key[1], span, listed: span.is_some() || key[2] == "all", days, city }
+        Self { column, id: &key[1], period: Period::parse(&key[2]), city }
+    }
+
+    /// The first day of the period and the first after it, at this tick: windows end with its day. `None` for everything.
+    fn days(&self, at: &At<'_>) -> Option<(i32, i32)> {
+        let period = self.period?;
+        match period.kind {
+            PeriodKind::Rolling => {
+                let today = day_of(i64::try_from(at.tick).unwrap_or(i64::MAX), at.offset_ms);
+                Some((today - period.start + 1, today + 1))
+            }
+            _ => Some((period.start, period.end()?)),
+        }
+    }
+
+    /// The same as instants, Unix ms.
+    fn span(&self, at: &At<'_>) -> Option<(i64, i64)> {
+        self.days(at).map(|(from, until)| (midnight(from, at.offset_ms), midnight(until, at.offset_ms)))
+    }
+
+    /// Whether the same instants are in the period at both ticks.
+    pub(super) fn stands(&self, before: &At<'_>, after: &At<'_>) -> bool {
+        self.days(before) == self.days(after)
     }
 
     /// What shifts and alerts are in, by what names them. Rows that their views no longer hold are not there.
     pub(super) fn streams(&self, at: &At<'_>) -> BTreeMap<String, Inputs> {
         let mut found = BTreeMap::new();
-        if !self.listed || !(self.city || self.column == Some("district")) {
+        let (days, span) = (self.days(at), self.span(at));
+        if !(self.city || self.column == Some("district")) {
             return found;
         }
         for (table, row) in
@@ -160,7 +186,7 @@ impl<'a> Within<'a> {
         {
             let text = |column| table.text(row, column, at.names).unwrap_or("");
             let day = Period::parse(text("date")).map_or(i32::MIN, |date| date.start);
-            let within = self.days.is_none_or(|(from, until)| (from..until).contains(&day));
+            let within = days.is_none_or(|(from, until)| (from..until).contains(&day));
             if !within || text("district") != if self.city { "city" } else { self.id } {
                 continue;
             }
@@ -181,7 +207,7 @@ impl<'a> Within<'a> {
         {
             let text = |column| table.text(row, column, at.names).unwrap_or("");
             let raised = table.int(row, "raised_ts").unwrap_or(i64::MIN);
-            let within = self.span.is_none_or(|(from, until)| (from..until).contains(&raised));
+            let within = span.is_none_or(|(from, until)| (from..until).contains(&raised));
             if !within || text("state") == "withdrawn" || !(self.city || text("district") == self.id) {
                 continue;
             }
@@ -199,12 +225,13 @@ impl<'a> Within<'a> {
     /// The counts that a case is in.
     pub(super) fn counts(&self, at: &At<'_>, row: &Row) -> Vec<String> {
         let inside = self.column.is_none_or(|column| at.cases.text(row, column, at.names) == Some(self.id));
-        let json = at.cases.text(row, "counts", at.names).filter(|_| inside && self.listed);
+        let json = at.cases.text(row, "counts", at.names).filter(|_| inside);
         let by_instant: BTreeMap<String, Vec<String>> =
             json.and_then(|json| serde_json::from_str(json).ok()).unwrap_or_default();
+        let span = self.span(at);
         let counted = by_instant.into_iter().filter(|(instant, _)| {
             let ts = instant.parse().unwrap_or(i64::MIN);
-            self.span.is_none_or(|(from, until)| (from..until).contains(&ts))
+            span.is_none_or(|(from, until)| (from..until).contains(&ts))
         });
         let mut counts: Vec<String> = counted.flat_map(|(_, counts)| counts).collect();
         counts.sort();

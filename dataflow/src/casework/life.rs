@@ -403,7 +403,7 @@ impl Life {
             CaseEventKind::Dispatched { department, limit } => {
                 let row = &mut self.row;
                 row.department = *department;
-                (row.handled_ts, row.checked_ts) = (None, None);
+                (row.handled_ts, row.checked_ts, row.closed_ts) = (None, None, None);
                 for first in [&mut row.accepted_ts, &mut row.filed_ts, &mut row.dispatched_ts] {
                     first.get_or_insert(ts);
                 }

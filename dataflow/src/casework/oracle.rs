@@ -248,7 +248,7 @@ fn tell(
                 for first in ["accepted", "filed", "dispatched"] {
                     time.entry(first).or_insert(ts);
                 }
-                for gone in ["handled", "checked", "deadline"] {
+                for gone in ["handled", "checked", "closed", "deadline"] {
                     time.remove(gone);
                 }
                 limit = new.or_else(|| limit_of(history, classes, said_class, said_source, ts));
