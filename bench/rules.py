@@ -15,6 +15,7 @@ import subprocess
 import sys
 import tempfile
 
+VIEWS = "sensors,alerts,incidents"
 METRICS = 25
 START = 1_790_000_000_000
 SPACING_MS = 10_000
@@ -55,7 +56,7 @@ def write(folder, readings, sensors, records):
 
 
 def run(program, folder, name):
-    command = [program, "replay", "--input", folder / name, "--output", folder / f"{name}-out"]
+    command = [program, "replay", "--input", folder / name, "--output", folder / f"{name}-out", "--views", VIEWS]
     said = subprocess.run(command, check=True, capture_output=True, text=True).stdout
     result = json.loads(said.splitlines()[-1])
     alerts = sum(1 for _ in (folder / f"{name}-out/alerts.ndjson").open())

@@ -39,7 +39,7 @@ fn rule(names: &Names, n: usize) -> RuleRef {
     let (metric, step) = (n % METRICS, (n / METRICS) as f64);
     let (signal, levels) = if n % 10 == 9 {
         let condition = format!("value > {} && mean('1m') > {}", 96.0 + step / 10.0, 95.0 + step / 10.0);
-        let formula = FormulaRef { levels: vec![condition.into()], clear_when: None, every_ms: 10_000 };
+        let formula = FormulaRef { levels: vec![condition.into()], clear_when: None, every_ms: 60_000 };
         (Signal::Formula(Arc::new(formula)), vec![above(Severity::Warning, 1.0, 1.0)])
     } else if !n.is_multiple_of(3) {
         (Signal::Value, vec![above(Severity::Notice, 95.0 + step / 4.0, 93.0)])

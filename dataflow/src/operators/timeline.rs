@@ -25,34 +25,52 @@ pub trait Timed {
 /// Items in order of event time, at most one per event time.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Timeline<T> {
-    chunks: VecDeque<Vec<T>>,
+    /// Full chunks and halves of such, each before the next.
+    older: VecDeque<Vec<T>>,
+    /// The chunk of the latest items, at hand: whoever asks mostly asks for one of them. Empty only if all is.
+    tail: Vec<T>,
 }
 
 impl<T> Default for Timeline<T> {
     fn default() -> Self {
-        Self { chunks: VecDeque::new() }
+        Self { older: VecDeque::new(), tail: Vec::new() }
     }
 }
 
 /// A place in a timeline, valid until the next change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
+    /// The number of the chunk; that of the tail comes after those of the older ones.
     chunk: usize,
     index: usize,
 }
 
 impl<T: Timed> Timeline<T> {
+    fn chunk(&self, chunk: usize) -> &[T] {
+        match self.older.get(chunk) {
+            Some(older) => older,
+            None if chunk == self.older.len() => &self.tail,
+            None => &[],
+        }
+    }
+
+    fn chunk_mut(&mut self, chunk: usize) -> &mut Vec<T> {
+        match self.older.get_mut(chunk) {
+            Some(older) => older,
+            None => &mut self.tail,
+        }
+    }
+
     /// Puts `item` in its place. Returns where it is and what it replaced.
     pub fn insert(&mut self, item: T) -> (Place, Option<T>) {
         let ts = item.ts();
         // In order: the common case.
         if self.last().is_none_or(|last| last.ts() < ts) {
-            match self.chunks.back_mut() {
-                Some(chunk) if chunk.len() < CHUNK => chunk.push(item),
-                _ => self.chunks.push_back(vec![item]),
+            if self.tail.len() >= CHUNK {
+                self.older.push_back(std::mem::take(&mut self.tail));
             }
-            let chunk = self.chunks.len() - 1;
-            return (Place { chunk, index: self.chunks[chunk].len() - 1 }, None);
+            self.tail.push(item);
+            return (Place { chunk: self.older.len(), index: self.tail.len() - 1 }, None);
         }
         let mut at = self.first_from(ts);
         if let Some(there) = self.get_mut(at)
@@ -61,35 +79,35 @@ impl<T: Timed> Timeline<T> {
             return (at, Some(std::mem::replace(there, item)));
         }
         // Into the chunk that holds the next item; a full chunk is halved first.
-        if self.chunks[at.chunk].len() >= CHUNK {
-            let tail = self.chunks[at.chunk].split_off(CHUNK / 2);
-            self.chunks.insert(at.chunk + 1, tail);
+        if self.chunk(at.chunk).len() >= CHUNK {
+            let later = self.chunk_mut(at.chunk).split_off(CHUNK / 2);
+            match at.chunk == self.older.len() {
+                true => self.older.push_back(std::mem::replace(&mut self.tail, later)),
+                false => self.older.insert(at.chunk + 1, later),
+            }
             if at.index > CHUNK / 2 {
                 at = Place { chunk: at.chunk + 1, index: at.index - CHUNK / 2 };
             }
         }
-        self.chunks[at.chunk].insert(at.index, item);
+        self.chunk_mut(at.chunk).insert(at.index, item);
         (at, None)
     }
 
     /// The place of the first item at or after `ts`: the end when there is none.
     pub fn first_from(&self, ts: i64) -> Place {
-        // Whoever asks mostly asks for one of the latest: halving a whole chunk would touch memory that is long cold.
-        if let Some(latest) = self.chunks.back() {
-            let mut index = latest.len();
-            while index > 0 && latest.len() - index <= NEAR {
-                if latest[index - 1].ts() < ts {
-                    return match index == latest.len() {
-                        true => self.end(),
-                        false => Place { chunk: self.chunks.len() - 1, index },
-                    };
-                }
-                index -= 1;
+        // Halving a whole chunk would touch memory that is long cold.
+        let mut index = self.tail.len();
+        while index > 0 && self.tail.len() - index <= NEAR {
+            if self.tail[index - 1].ts() < ts {
+                return match index == self.tail.len() {
+                    true => self.end(),
+                    false => Place { chunk: self.older.len(), index },
+                };
             }
+            index -= 1;
         }
-        let chunk = self.chunks.partition_point(|chunk| chunk.last().is_some_and(|last| last.ts() < ts));
-        let index = self.chunks.get(chunk).map_or(0, |chunk| chunk.partition_point(|item| item.ts() < ts));
-        Place { chunk, index }
+        let chunk = self.older.partition_point(|chunk| chunk.last().is_some_and(|last| last.ts() < ts));
+        Place { chunk, index: self.chunk(chunk).partition_point(|item| item.ts() < ts) }
     }
 
     /// Whether there is an item at `ts`.
@@ -99,17 +117,20 @@ impl<T: Timed> Timeline<T> {
 
     /// The item at `at`.
     pub fn get(&self, at: Place) -> Option<&T> {
-        self.chunks.get(at.chunk)?.get(at.index)
+        self.chunk(at.chunk).get(at.index)
     }
 
     /// The item at `at`, whose event time must not be changed.
     pub fn get_mut(&mut self, at: Place) -> Option<&mut T> {
-        self.chunks.get_mut(at.chunk)?.get_mut(at.index)
+        match at.chunk <= self.older.len() {
+            true => self.chunk_mut(at.chunk).get_mut(at.index),
+            false => None,
+        }
     }
 
     /// The place after `at`.
     pub fn next(&self, at: Place) -> Place {
-        if self.chunks.get(at.chunk).is_some_and(|chunk| at.index + 1 < chunk.len()) {
+        if at.index + 1 < self.chunk(at.chunk).len() {
             Place { chunk: at.chunk, index: at.index + 1 }
         } else {
             Place { chunk: at.chunk + 1, index: 0 }
@@ -122,58 +143,67 @@ impl<T: Timed> Timeline<T> {
             return Some(Place { chunk: at.chunk, index: at.index - 1 });
         }
         let chunk = at.chunk.checked_sub(1)?;
-        Some(Place { chunk, index: self.chunks.get(chunk)?.len() - 1 })
+        Some(Place { chunk, index: self.chunk(chunk).len().checked_sub(1)? })
     }
 
     /// The items from `at` on, in order.
     pub fn from(&self, at: Place) -> impl Iterator<Item = &T> {
-        let head = self.chunks.get(at.chunk).map_or(&[][..], |chunk| &chunk[at.index.min(chunk.len())..]);
-        head.iter().chain(self.chunks.iter().skip(at.chunk + 1).flatten())
+        let chunk = self.chunk(at.chunk);
+        let tail = if at.chunk < self.older.len() { &self.tail[..] } else { &[] };
+        let head = &chunk[at.index.min(chunk.len())..];
+        head.iter().chain(self.older.iter().skip(at.chunk + 1).flatten()).chain(tail)
     }
 
     /// The items before `at`, latest first.
     pub fn before(&self, at: Place) -> impl Iterator<Item = &T> {
-        let head = self.chunks.get(at.chunk).map_or(&[][..], |chunk| &chunk[..at.index.min(chunk.len())]);
-        head.iter().rev().chain(self.chunks.iter().take(at.chunk).rev().flat_map(|chunk| chunk.iter().rev()))
+        let chunk = self.chunk(at.chunk);
+        let tail = if at.chunk > self.older.len() { &self.tail[..] } else { &[] };
+        let head = &chunk[..at.index.min(chunk.len())];
+        let older = self.older.iter().take(at.chunk).rev().flat_map(|chunk| chunk.iter().rev());
+        head.iter().rev().chain(tail.iter().rev()).chain(older)
     }
 
     /// All items, in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
-        self.chunks.iter().flatten()
+        self.older.iter().flatten().chain(&self.tail)
     }
 
     /// The latest item.
     pub fn last(&self) -> Option<&T> {
-        self.chunks.back()?.last()
+        self.tail.last()
     }
 
     /// The latest item that `is` takes: mostly the last.
     pub fn latest(&self, is: impl Fn(&T) -> bool) -> Option<&T> {
-        self.chunks.iter().rev().find_map(|chunk| chunk.iter().rev().find(|item| is(item)))
+        self.iter().rev().find(|item| is(item))
     }
 
     /// The end.
     pub fn end(&self) -> Place {
-        Place { chunk: self.chunks.len(), index: 0 }
+        Place { chunk: self.chunks(), index: 0 }
+    }
+
+    fn chunks(&self) -> usize {
+        self.older.len() + usize::from(!self.tail.is_empty())
     }
 
     /// Forgets whole chunks of items older than `ts`, except the latest `keep` chunks.
     pub fn prune(&mut self, ts: i64, keep: usize) {
-        while self.chunks.len() > keep
-            && self.chunks.front().and_then(|chunk| chunk.last()).is_some_and(|last| last.ts() < ts)
-        {
-            self.chunks.pop_front();
+        while self.chunks() > keep && self.chunk(0).last().is_some_and(|last| last.ts() < ts) {
+            if self.older.pop_front().is_none() {
+                self.tail = Vec::new();
+            }
         }
     }
 
     /// Number of items.
     pub fn len(&self) -> usize {
-        self.chunks.iter().map(Vec::len).sum()
+        self.older.iter().map(Vec::len).sum::<usize>() + self.tail.len()
     }
 
     /// Whether there are no items.
     pub fn is_empty(&self) -> bool {
-        self.chunks.is_empty()
+        self.tail.is_empty()
     }
 }
 

@@ -284,8 +284,11 @@ impl SeriesLogic {
                     let to = self.panes.regroup(id, *metric, &series.points, from.as_ref(), to.as_ref());
                     series.place = to.or(series.place);
                 }
-                let rules: Vec<Sym> = self.rules.iter().map(|(id, _)| id).collect();
-                self.judge_anew(id, &rules, now, out);
+                state.watching = None;
+                if state.heard.is_some() {
+                    let rules: Vec<Sym> = self.rules.iter().map(|(id, _)| id).collect();
+                    self.judge_anew(id, &rules, now, out);
+                }
                 touched.insert(id);
             }
             _ => {}
@@ -297,6 +300,10 @@ impl SeriesLogic {
         let Some(sensor) = self.sensors.get_mut(id) else { return false };
         // They are found again when they are needed.
         sensor.watching = None;
+        // Of a sensor that was never heard there is nothing to judge.
+        if sensor.heard.is_none() {
+            return false;
+        }
         let known = sensor.reference.as_ref();
         let mut minds = false;
         for (metric, series) in &mut sensor.series {
@@ -405,7 +412,7 @@ impl Sensor {
     /// The offline rules that watch it.
     fn watched_by(&self, id: Sym, rules: &Rules) -> Vec<Watching> {
         let known = self.reference.as_ref();
-        let watching = rules.iter().filter_map(|(rule, compiled)| {
+        let watching = rules.offline().filter_map(|(rule, compiled)| {
             let watch = silence::watch(&compiled.rule, known)?;
             let context = episodes::Context::new(rule, &compiled.rule, id, Sym::EMPTY, known);
             Some(Watching { rule, watch, context })

@@ -230,14 +230,22 @@ type Group = (Sym, Sym, Sym, Vec<Sym>);
 #[derive(Debug, Default)]
 pub struct Rules {
     by_id: BTreeMap<Sym, Arc<Compiled>>,
+    /// Those of them that are about silence, which cover sensors and not series.
+    offline: BTreeMap<Sym, Arc<Compiled>>,
     coverings: HashMap<Group, Arc<Covering>>,
 }
 
 impl Rules {
     /// Rule `id` is now `rule`, or none.
     pub fn set(&mut self, id: Sym, rule: Option<RuleRef>, names: &Names) {
-        match rule.and_then(|rule| Compiled::new(id, rule, names)) {
-            Some(rule) => self.by_id.insert(id, Arc::new(rule)),
+        self.offline.remove(&id);
+        match rule.and_then(|rule| Compiled::new(id, rule, names)).map(Arc::new) {
+            Some(rule) => {
+                if matches!(rule.rule.signal, Signal::Offline { .. }) {
+                    self.offline.insert(id, Arc::clone(&rule));
+                }
+                self.by_id.insert(id, rule)
+            }
             None => self.by_id.remove(&id),
         };
         self.coverings.clear();
@@ -246,6 +254,11 @@ impl Rules {
     /// Rule `id`.
     pub fn get(&self, id: Sym) -> Option<&Arc<Compiled>> {
         self.by_id.get(&id)
+    }
+
+    /// The rules about silence, by id.
+    pub fn offline(&self) -> impl Iterator<Item = (Sym, &Arc<Compiled>)> {
+        self.offline.iter().map(|(id, rule)| (*id, rule))
     }
 
     /// All rules, by id.

@@ -84,7 +84,11 @@ pub const VIEW: View = View {
             time("dispatched_ts", "派遣时间", "When it was first dispatched."),
             time("handled_ts", "处置时间", "When it was handled last."),
             time("checked_ts", "核查时间", "When its handling was checked last."),
-            time("closed_ts", "结案时间", "When it was closed last; null once it was dispatched or opened again."),
+            time(
+                "closed_ts",
+                "结案时间",
+                "When it was closed last; null once it was dispatched or opened again.",
+            ),
             time("reworked_ts", "返工时间", "When a check failed last."),
             time("rated_ts", "评价时间", "When it was rated last."),
             Column::new(
