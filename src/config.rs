@@ -553,6 +553,8 @@ fn set(table: &mut Table, section: &str, key: &str, text: &str, place: &str) -> 
 
 #[cfg(test)]
 mod tests {
+    use model::PeriodKind;
+
     use super::Config;
 
     fn load(file: &str, sets: &[&str]) -> Result<Config, String> {
@@ -581,6 +583,18 @@ mod tests {
         assert!(error.contains("unknown key `engin`, did you mean `engine`?"), "{error}");
         let error = load("", &["api.listn=1"]).unwrap_err();
         assert!(error.contains("did you mean `listen`?"), "{error}");
+    }
+
+    #[test]
+    fn statistics_are_kinds_of_periods() {
+        let config = load("[statistics]\ngrid = \"month, all\"\n", &["statistics.post="]).unwrap();
+        let kept = config.dataflow().statistics;
+        assert_eq!((kept.grid, kept.post), (vec![PeriodKind::Month, PeriodKind::All], vec![]));
+        assert_eq!(kept.city, dataflow::settings::Statistics::default().city);
+        let error = load("", &["statistics.city=day,fortnight"]).unwrap_err();
+        assert!(error.contains("statistics.city = day,fortnight: expected some of day, week"), "{error}");
+        let error = load("", &["statistics.class=rolling"]).unwrap_err();
+        assert!(error.contains("rolling (which needs day)"), "{error}");
     }
 
     #[test]

@@ -6,6 +6,8 @@
 //! JSON: the time from a tick's feed to its frame, how many rows changed in it, and the processor time of all threads per
 //! change (Linux; 0 elsewhere).
 
+mod common;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,6 +18,8 @@ use model::{
     CaseEvent, CaseEventKind, Feed, Kind, LogPos, Names, PeriodKind, RefBody, RefRecord, Row, StreamId, Sym,
     Typed,
 };
+
+use common::processor_ns;
 
 const DAY: i64 = 86_400_000;
 /// 2025-11-01 in the city.
@@ -128,16 +132,6 @@ impl Feeder {
         }
         rows
     }
-}
-
-/// Processor time of all threads so far, ns, as the scheduler counts it.
-fn processor_ns() -> u64 {
-    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let spent = tasks.filter_map(|task| {
-        let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse::<u64>().ok()
-    });
-    spent.sum()
 }
 
 #[expect(clippy::print_stdout, reason = "the figures are what it is for")]

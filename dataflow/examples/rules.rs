@@ -7,6 +7,8 @@
 //! time of all threads per million readings (Linux), the time from a tick's feed to its frame, and the ratio of the two
 //! engines' p99.
 
+mod common;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -18,6 +20,8 @@ use model::{
     Feed, Frame, Kind, LogPos, Names, Quality, Reading, RefBody, RefRecord, Result, Row, StreamId, Tick,
     Typed,
 };
+
+use common::processor_ns;
 
 const METRICS: usize = 25;
 const START: i64 = 1_790_000_000_000;
@@ -117,16 +121,6 @@ impl Side {
         self.micros.sort_unstable();
         self.micros.get(self.micros.len() * share / 100).copied().unwrap_or(0)
     }
-}
-
-/// Processor time of all threads so far, ns, as the scheduler counts it.
-fn processor_ns() -> u64 {
-    let tasks = std::fs::read_dir("/proc/self/task").into_iter().flatten().flatten();
-    let spent = tasks.filter_map(|task| {
-        let text = std::fs::read_to_string(task.path().join("schedstat")).ok()?;
-        text.split(' ').next()?.parse::<u64>().ok()
-    });
-    spent.sum()
 }
 
 #[expect(clippy::print_stdout, reason = "the figures are what it is for")]

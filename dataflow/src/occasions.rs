@@ -4,8 +4,8 @@
 //! another view or of a record as they are now. A rule about it raises an episode once it has lasted as long as the
 //! first level says, makes it worse where the next levels say so, and clears it at its end. A row that changes, because
 //! of a late fix or a corrected case, re-dates or withdraws the episode through the same life as all alerts
-//! ([`crate::life`]). Rules select by the district of the case or road; vehicles and trees have none here. Occasions come
-//! from views that run: where `engine.views` leaves a view out, its occasions are not there.
+//! ([`crate::life`]). Shares that fell are the exception: they move at ticks ([`crate::falls`]). Rules select by the
+//! district, of the case or road too; vehicles and trees have none here. Occasions come from views that run: where `engine.views` leaves a view out, its occasions are not there.
 //!
 //! **Mechanism.** Changed rows become changed occasions; an occasion is held against the few rules that ask for its kind
 //! when it changes, when one of them does, and when time alone raises, worsens or ends it.

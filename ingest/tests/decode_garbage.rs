@@ -429,6 +429,30 @@ const BAD: &[(StreamId, &str, &str, &[&str])] = &[
         "out_of_range",
         &["`to`"],
     ),
+    (
+        Reference,
+        r#"{"kind":"case_class","id":"c","limits":[{"amount":2,"unit":"working_hour"}]}"#,
+        "wrong_type",
+        &["`limits`", "by source"],
+    ),
+    (
+        Reference,
+        r#"{"kind":"case_class","id":"c","limits":{"hotline":{"amount":2,"unit":"working_hour"}}}"#,
+        "out_of_range",
+        &["`hotline`", "hotline_12345"],
+    ),
+    (
+        Reference,
+        r#"{"kind":"case_class","id":"c","limits":{"default":{"amount":2,"unit":"hour"}}}"#,
+        "wrong_type",
+        &["`limits.default`", "working_hour"],
+    ),
+    (
+        Reference,
+        r#"{"kind":"case_class","id":"c","limits":{"patrol":{"amount":0,"unit":"working_hour"}}}"#,
+        "out_of_range",
+        &["`limits.patrol.amount`"],
+    ),
 ];
 
 #[test]

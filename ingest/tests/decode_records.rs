@@ -143,20 +143,40 @@ fn a_fix_is_in_wgs84_and_normalised() {
 }
 
 #[test]
+fn a_class_has_limits_by_source() {
+    let mut edge = edge();
+    let value = r#"{"kind":"case_class","id":"*","limits":{"default":{"amount":2,"unit":"working_hour"},"hotline_12345":{"amount":5,"unit":"working_day"}}}"#;
+    let Row::Reference(record) = edge.row(StreamId::Reference, value) else { panic!("{value}") };
+    let body = record.body.unwrap();
+    let Typed::CaseClass(class) = &body.typed else { panic!("{body:?}") };
+    let limit = |source: &str| {
+        let limit = class.limit(edge.names.intern(source)).unwrap();
+        (limit.amount, limit.unit)
+    };
+    assert_eq!(limit("hotline_12345"), (5.0, LimitUnit::WorkingDay));
+    assert_eq!(limit("patrol"), (2.0, LimitUnit::WorkingHour));
+    // A class may say nothing.
+    let value = r#"{"kind":"case_class","id":"event:0112","name":"道路不洁"}"#;
+    let Row::Reference(record) = edge.row(StreamId::Reference, value) else { panic!("{value}") };
+    let Typed::CaseClass(class) = &record.body.unwrap().typed else { panic!("no class") };
+    assert_eq!(class.limit(edge.names.intern("patrol")), None);
+}
+
+#[test]
 fn case_events_carry_what_they_carry() {
     let mut edge = edge();
     let event =
         |edge: &mut Edge, fields: &str| edge.case(&format!(r#"{{"case_id":"c","ts":{TS},{fields}}}"#)).kind;
     let reported = event(
         &mut edge,
-        r#""event":"reported","source":"hotline_12345","class":"event:0112","district":610602,"lon":109.495403,"lat":36.585096,"crs":"gcj02","title":"道路\"不洁\"""#,
+        r#""event":"reported","source":"hotline_12345","class":"event:0112","district":610602,"lon":109.495403,"lat":36.585096,"crs":"gcj02","title":"道路\"不洁\"","caller":"h-17""#,
     );
-    let CaseEventKind::Reported { source, class, district, grid, at, title, .. } = reported else {
+    let CaseEventKind::Reported { source, class, district, grid, caller, at, title } = reported else {
         panic!("{reported:?}")
     };
     assert_eq!(
-        [source, class, district, grid].map(|sym| edge.name(sym).to_owned()),
-        ["hotline_12345", "event:0112", "610602", ""]
+        [source, class, district, grid, caller].map(|sym| edge.name(sym).to_owned()),
+        ["hotline_12345", "event:0112", "610602", "", "h-17"]
     );
     let (lon, lat) = at.unwrap();
     assert!((lon - 1_094_900_000).abs() < 20 && (lat - 365_850_000).abs() < 20, "{lon} {lat}");

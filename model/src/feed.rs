@@ -128,18 +128,11 @@ impl Changes {
         *self = sorted;
     }
 
-    /// Takes the changes before `upper` out; needs them in order of tick. When nothing is left the rest has room for
-    /// as much again, so that what fills up tick by tick does not grow anew each time.
+    /// Takes the changes before `upper` out; needs them in order of tick.
     pub fn split_before(&mut self, upper: Tick) -> Changes {
         let n = self.heads.partition_point(|head| head.0 < upper);
-        let rest = if n == self.heads.len() {
-            let (heads, values) = (Vec::with_capacity(n), Vec::with_capacity(n * self.arity));
-            Changes { arity: self.arity, heads, values }
-        } else {
-            let (heads, values) = (self.heads.split_off(n), self.values.split_off(n * self.arity));
-            Changes { arity: self.arity, heads, values }
-        };
-        std::mem::replace(self, rest)
+        let (heads, values) = (self.heads.split_off(n), self.values.split_off(n * self.arity));
+        std::mem::replace(self, Changes { arity: self.arity, heads, values })
     }
 
     /// Whether all changes are before `upper`; needs them in order of tick.

@@ -1,8 +1,9 @@
 //! `chengmai replay`: files in, views out, with no broker, no ClickHouse and no network.
 //!
 //! The same dataflow runs over the files of a folder, with settings that keep everything: nothing is too late and
-//! nothing expires; the other settings are those of the configuration. At the end each view is written to `<view>.ndjson`, rows sorted by key and object keys in column
-//! order, so that two runs that agree are equal byte for byte.
+//! nothing expires; the other settings are those of the configuration. At the end each view is written to
+//! `<view>.ndjson`, rows sorted by key and object keys in column order, so that two runs that agree are equal byte for
+//! byte.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};

@@ -5,7 +5,8 @@
 //! event in the wrong place is applied and flagged; a 延期 after the deadline or beyond the number allowed, a 挂账 after
 //! the deadline or for the second time, and a resumption of what is not suspended have no effect and are flagged.
 //!
-//! * The handling limit is frozen at dispatch: the one that the event names, else that of its class ([`super::limits`]); its deadline follows the working calendar *as it is now*.
+//! * The handling limit is frozen at dispatch: the one that the event names, else that of its class
+//!   ([`super::limits`]); its deadline follows the working calendar *as it is now*.
 //! * 延期 adds the limit once more. 挂账 stops the clock, once, and ends by itself after the longest time allowed.
 //! * A failed 核查 is 返工: back to the department; the clock starts again or goes on (a setting).
 //! * A verification before filing is 核实, not 核查.
@@ -21,10 +22,9 @@ use model::rows::Limit;
 use model::{CaseEventKind, Sym};
 use serde::{Deserialize, Serialize};
 
+use super::limits::Limits;
 use crate::Settings;
 use crate::calendar::Calendar;
-
-use super::limits::Limits;
 
 /// Where a case is in its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]

@@ -2,8 +2,9 @@
 //!
 //! **Meaning.** At most one item per event time; the later one in log order takes the place of the earlier.
 //!
-//! **Mechanism.** Chunks of at most [`CHUNK`] items, each sorted. A record in order is pushed at the end; a late one
-//! finds its chunk by binary search and moves at most a chunk of items, whatever the length of the history.
+//! **Mechanism.** Chunks of at most [`CHUNK`] items, each sorted, the latest of them at hand. A record in order is pushed
+//! at the end; a late one finds its chunk by binary search and moves at most a chunk of items, whatever the length of the
+//! history.
 //!
 //! **State.** One item per distinct event time since the last [`Timeline::prune`].
 

@@ -5,9 +5,9 @@
 //! of the same name counts. A unit is scored in a period once a count, a measure or a day of a stream is there. A score is provisional while the period is not over in the city's time, and while an input is missing.
 //!
 //! **Mechanism.** Counts come to the worker of their scope and stay there; records go to all workers. A changed count or
-//! measure judges its unit and period again by the schemes that score them (what streams bring: by those that take it), a changed scheme or indicator all units and
-//! periods of the schemes that it touches. The end of a period is an appointment; so is midnight, when the days of the
-//! rolling windows change, while streams bring something. What streams bring changes with every tick, so it waits for the
+//! measure judges its unit and period again by the schemes that score them (what streams bring: by those that take it), a
+//! changed scheme or indicator all units and periods of the schemes that it touches. The end of a period is an
+//! appointment; so is midnight, when the days of the rolling windows change, while streams bring something. What streams bring changes with every tick, so it waits for the
 //! next whole minute (a setting), and counts from then on.
 //!
 //! **State.** The counts, measures and sums of each unit and period, and what was said of them.

@@ -35,7 +35,7 @@ const FIELDS: &[Field] = &[
     optional("appended_at", Kind::Time),
 ];
 
-const SOURCES: [&str; 6] = ["patrol", "hotline_12345", "public_app", "sensor", "video", "other"];
+pub(super) const SOURCES: [&str; 6] = ["patrol", "hotline_12345", "public_app", "sensor", "video", "other"];
 /// Longest limit, in its unit: more than a century of hours would be a mistake.
 pub(super) const MAX_AMOUNT: f64 = 1e6;
 
