@@ -23,6 +23,10 @@ use model::{
 
 use common::processor_ns;
 
+/// The allocator of the binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const METRICS: usize = 25;
 const START: i64 = 1_790_000_000_000;
 const EVERY_MS: i64 = 10_000;

@@ -59,8 +59,10 @@ pub(crate) struct Heads {
     pub rates: bool,
     /// Scores; need counts, and take what sensors, coverage and parks say.
     pub scores: bool,
-    /// Roads of vehicles, and their coverage; need tracks.
+    /// Roads of vehicles; need tracks.
     pub roads: bool,
+    /// Coverage of roads; needs roads.
+    pub coverage: bool,
     /// Trips, stops, fences, doubts about devices; need tracks.
     pub journeys: bool,
     /// How parks reach residences.
@@ -71,9 +73,11 @@ const READINGS: Heads = Heads { readings: true, ..NONE };
 const FIXES: Heads = Heads { fixes: true, ..NONE };
 const CASES: Heads = Heads { cases: true, ..NONE };
 const RATES: Heads = Heads { cases: true, rates: true, ..NONE };
-const SCORES: Heads = Heads { readings: true, fixes: true, roads: true, reach: true, scores: true, ..RATES };
+const SCORES: Heads =
+    Heads { readings: true, fixes: true, roads: true, coverage: true, reach: true, scores: true, ..RATES };
 const STREAMS: Heads = Heads { readings: true, fixes: true, cases: true, ..NONE };
 const ROADS: Heads = Heads { fixes: true, roads: true, ..NONE };
+const COVERAGE: Heads = Heads { coverage: true, ..ROADS };
 const JOURNEYS: Heads = Heads { fixes: true, journeys: true, ..NONE };
 const REACH: Heads = Heads { reach: true, ..NONE };
 const NONE: Heads = Heads {
@@ -83,6 +87,7 @@ const NONE: Heads = Heads {
     rates: false,
     scores: false,
     roads: false,
+    coverage: false,
     journeys: false,
     reach: false,
 };
@@ -93,6 +98,7 @@ const ALL: Heads = Heads {
     rates: true,
     scores: true,
     roads: true,
+    coverage: true,
     journeys: true,
     reach: true,
 };
@@ -107,6 +113,7 @@ impl Heads {
             rates: all.rates | of.rates,
             scores: all.scores | of.scores,
             roads: all.roads | of.roads,
+            coverage: all.coverage | of.coverage,
             journeys: all.journeys | of.journeys,
             reach: all.reach | of.reach,
         })
@@ -118,7 +125,8 @@ fn needs(view: &str) -> Heads {
     match view {
         "sensors" | "alerts" | "incidents" | "shadow_alerts" | "sensor_windows" => READINGS,
         "tracks" | "rejects" | "swept_lengths" => FIXES,
-        "vehicles" | "road_coverage" | "district_coverage" => ROADS,
+        "vehicles" => ROADS,
+        "road_coverage" | "district_coverage" => COVERAGE,
         "trips" | "stops" | "fence_events" => JOURNEYS,
         "gps_quality" => Heads { journeys: true, ..ROADS },
         "cases" | "case_quality" => CASES,

@@ -21,15 +21,22 @@ pub fn join(intervals: &mut Vec<(u32, u32)>) {
     intervals.truncate(n);
 }
 
-/// Length that the intervals cover at least once, mm.
-pub fn covered(intervals: &[(u32, u32)]) -> i64 {
-    let mut joined = intervals.to_vec();
-    join(&mut joined);
-    joined.iter().map(|(low, high)| i64::from(high - low)).sum()
+/// Joins the intervals; the length that they cover at least once, mm.
+pub fn covered(intervals: &mut Vec<(u32, u32)>) -> i64 {
+    join(intervals);
+    length(intervals)
+}
+
+/// Sum of the lengths of intervals, mm.
+pub fn length(intervals: &[(u32, u32)]) -> i64 {
+    intervals.iter().map(|(low, high)| i64::from(high.saturating_sub(*low))).sum()
 }
 
 /// The greatest `k` such that at least `needed` mm (which must be positive) are covered `k` times or more.
 pub fn times(intervals: &[(u32, u32)], needed: i64) -> i64 {
+    if length(intervals) < needed {
+        return 0;
+    }
     let mut ends: Vec<(u32, i64)> = intervals
         .iter()
         .filter(|(low, high)| low < high)
@@ -69,7 +76,7 @@ mod tests {
                 (*low..*high).for_each(|mm| depth[mm as usize] += 1);
             }
             let at_least = |k: i64| depth.iter().filter(|depth| **depth >= k).count() as i64;
-            prop_assert_eq!(covered(&intervals), at_least(1));
+            prop_assert_eq!(covered(&mut intervals.clone()), at_least(1));
             let most = (1..=12).rev().find(|k| at_least(*k) >= needed).unwrap_or(0);
             prop_assert_eq!(times(&intervals, needed), most);
             let mut joined = intervals;

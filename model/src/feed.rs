@@ -44,13 +44,24 @@ impl Op {
 
 /// The changes of one view over a span of ticks, in order of tick, at most one per key and tick.
 ///
-/// Rows lie one behind the other in one vector, `arity` values each, so that a step costs no allocation per row.
-#[derive(Clone, Debug, Default, PartialEq)]
+/// Rows lie one behind the other, `arity` values each, so that a step costs no allocation per row; in pieces, so that
+/// no step costs memory that is fetched from the system and given back.
+#[derive(Clone, Debug, Default)]
 pub struct Changes {
     arity: usize,
+    len: usize,
+    pieces: Vec<Piece>,
+}
+
+/// Some changes, in order.
+#[derive(Clone, Debug, Default)]
+struct Piece {
     heads: Vec<(Tick, Op)>,
     values: Vec<Value>,
 }
+
+/// Greatest number of values in a piece of several rows: some 24 KiB, which an allocator has at hand.
+const PIECE: usize = 1024;
 
 /// One change of one key.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -80,16 +91,21 @@ impl Changes {
         Self { arity, ..Self::default() }
     }
 
-    /// No changes yet, with room for so many.
-    pub fn with_capacity(arity: usize, changes: usize) -> Self {
-        Self { arity, heads: Vec::with_capacity(changes), values: Vec::with_capacity(changes * arity) }
-    }
-
     /// Adds a change; `fill` pushes exactly `arity` values.
     pub fn push_with(&mut self, tick: Tick, op: Op, fill: impl FnOnce(&mut Vec<Value>)) {
-        self.heads.push((tick, op));
-        fill(&mut self.values);
-        assert_eq!(self.values.len(), self.heads.len() * self.arity, "a row has as many values as columns");
+        let arity = self.arity;
+        let full = |piece: &Piece| piece.values.len() + arity > PIECE && !piece.heads.is_empty();
+        if self.pieces.last().is_none_or(full) {
+            // The first piece grows as it needs, for most steps are small; others follow only in large ones.
+            let rows = if self.pieces.is_empty() { 0 } else { (PIECE / arity.max(1)).max(1) };
+            let (heads, values) = (Vec::with_capacity(rows), Vec::with_capacity(rows * arity));
+            self.pieces.push(Piece { heads, values });
+        }
+        let Some(piece) = self.pieces.last_mut() else { return };
+        piece.heads.push((tick, op));
+        fill(&mut piece.values);
+        assert_eq!(piece.values.len(), piece.heads.len() * arity, "a row has as many values as columns");
+        self.len += 1;
     }
 
     /// Adds a change of `row`.
@@ -100,54 +116,73 @@ impl Changes {
     /// Appends all changes of `other`, which has the same arity.
     pub fn append(&mut self, other: &mut Changes) {
         assert_eq!(self.arity, other.arity, "changes of one view have one arity");
-        self.heads.append(&mut other.heads);
-        self.values.append(&mut other.values);
+        self.pieces.append(&mut other.pieces);
+        self.len += std::mem::take(&mut other.len);
     }
 
     /// The changes in order.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Change<'_>> {
-        self.heads.iter().enumerate().map(|(i, &(tick, op))| Change {
-            tick,
-            op,
-            row: &self.values[i * self.arity..(i + 1) * self.arity],
+    pub fn iter(&self) -> impl Iterator<Item = Change<'_>> {
+        self.pieces.iter().flat_map(|piece| {
+            let rows = piece.values.chunks_exact(self.arity.max(1));
+            piece.heads.iter().zip(rows).map(|(&(tick, op), row)| Change { tick, op, row })
         })
+    }
+
+    fn heads(&self) -> impl Iterator<Item = &(Tick, Op)> {
+        self.pieces.iter().flat_map(|piece| &piece.heads)
     }
 
     /// The same changes in order of tick; changes of one tick keep their order.
     pub fn sort_by_tick(&mut self) {
-        if self.heads.is_sorted_by_key(|head| head.0) {
+        if self.heads().is_sorted_by_key(|head| head.0) {
             return;
         }
-        let mut order: Vec<usize> = (0..self.heads.len()).collect();
-        order.sort_by_key(|&i| self.heads[i].0);
+        let mut order: Vec<Change<'_>> = self.iter().collect();
+        order.sort_by_key(|change| change.tick);
         let mut sorted = Changes::new(self.arity);
-        for i in order {
-            let (tick, op) = self.heads[i];
-            sorted.push(tick, op, &self.values[i * self.arity..(i + 1) * self.arity]);
-        }
+        order.iter().for_each(|change| sorted.push(change.tick, change.op, change.row));
         *self = sorted;
     }
 
     /// Takes the changes before `upper` out; needs them in order of tick.
     pub fn split_before(&mut self, upper: Tick) -> Changes {
-        let n = self.heads.partition_point(|head| head.0 < upper);
-        let (heads, values) = (self.heads.split_off(n), self.values.split_off(n * self.arity));
-        std::mem::replace(self, Changes { arity: self.arity, heads, values })
+        let before = |piece: &Piece| piece.heads.last().is_none_or(|head| head.0 < upper);
+        let whole = self.pieces.iter().take_while(|piece| before(piece)).count();
+        let mut later = self.pieces.split_off(whole);
+        if let Some(first) = later.first_mut() {
+            let n = first.heads.partition_point(|head| head.0 < upper);
+            let (heads, values) = (first.heads.split_off(n), first.values.split_off(n * self.arity));
+            let earlier = std::mem::replace(first, Piece { heads, values });
+            if n > 0 {
+                self.pieces.push(earlier);
+            }
+        }
+        let mut later = Changes { arity: self.arity, len: 0, pieces: later };
+        later.len = later.heads().count();
+        self.len -= later.len;
+        std::mem::replace(self, later)
     }
 
     /// Whether all changes are before `upper`; needs them in order of tick.
     pub fn all_before(&self, upper: Tick) -> bool {
-        self.heads.last().is_none_or(|head| head.0 < upper)
+        self.pieces.last().and_then(|piece| piece.heads.last()).is_none_or(|head| head.0 < upper)
     }
 
     /// Number of changes.
     pub fn len(&self) -> usize {
-        self.heads.len()
+        self.len
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.heads.is_empty()
+        self.len == 0
+    }
+}
+
+/// The same changes in the same order, whatever pieces they lie in.
+impl PartialEq for Changes {
+    fn eq(&self, other: &Self) -> bool {
+        self.arity == other.arity && self.len == other.len && self.iter().eq(other.iter())
     }
 }
 
@@ -176,4 +211,62 @@ pub struct Frame {
     pub tick: Tick,
     /// One step per view that changed, in order of view.
     pub steps: Vec<Step>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Change, Changes, Op, PIECE};
+    use crate::{Tick, Value};
+
+    const ARITY: usize = 3;
+
+    fn changes(ticks: impl IntoIterator<Item = Tick>) -> Changes {
+        let mut changes = Changes::new(ARITY);
+        for (n, tick) in (0..).zip(ticks) {
+            let op = if n % 5 == 0 { Op::Delete } else { Op::Upsert };
+            changes.push(tick, op, &[Value::Int(n), Value::Int(tick as i64), Value::Null]);
+        }
+        changes
+    }
+
+    fn numbers(changes: &Changes) -> Vec<(Tick, Op, i64)> {
+        let number = |change: Change<'_>| match change.row {
+            [Value::Int(n), Value::Int(tick), Value::Null] if *tick == change.tick as i64 => {
+                (change.tick, change.op, *n)
+            }
+            other => panic!("a row was taken apart: {other:?}"),
+        };
+        changes.iter().map(number).collect()
+    }
+
+    /// Steps of every size around a piece, and of several pieces, at every place where they can be split.
+    #[test]
+    fn pieces_cannot_be_seen() {
+        let rows = (PIECE / ARITY) as u64;
+        for n in [0, 1, rows - 1, rows, rows + 1, 3 * rows + 7] {
+            let all = changes((0..n).map(|n| n / 7));
+            assert_eq!((all.len(), all.is_empty()), (n as usize, n == 0));
+            for upper in (0..=n / 7 + 1).step_by(if n > 1 { 13 } else { 1 }) {
+                let mut later = all.clone();
+                let mut earlier = later.split_before(upper);
+                assert!(earlier.all_before(upper));
+                assert_eq!(later.is_empty(), all.all_before(upper));
+                assert_eq!(earlier.len() + later.len(), n as usize);
+                assert!(numbers(&earlier).iter().all(|(tick, ..)| *tick < upper));
+                assert!(numbers(&later).iter().all(|(tick, ..)| *tick >= upper));
+                earlier.append(&mut later);
+                assert_eq!((later.len(), &earlier), (0, &all), "in other pieces, and the same");
+            }
+        }
+    }
+
+    #[test]
+    fn order_of_tick_keeps_the_order_within() {
+        let mut mixed = changes((0..2000).map(|n| n * 7 % 13));
+        let mut expected = numbers(&mixed);
+        expected.sort_by_key(|(tick, ..)| *tick);
+        mixed.sort_by_tick();
+        assert_eq!(numbers(&mixed), expected);
+        assert_ne!(mixed, changes((0..2000).map(|n| n * 7 % 13)));
+    }
 }

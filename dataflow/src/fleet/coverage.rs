@@ -23,7 +23,7 @@ use timely::dataflow::operators::vec::Map;
 use super::matches::{Heard, Work};
 use super::pieces::Pieces;
 use super::shifts::{CityTime, LONGEST_MS, SLOT_MS, ShiftDay, Shifts, now_of};
-use super::swept::Swept;
+use super::swept::{Measuring, Swept};
 use crate::Settings;
 use crate::operators::delta::{Delta, Keyed};
 use crate::operators::keyed::KeyedState;
@@ -116,6 +116,7 @@ pub fn operate<'s>(
         heard: BTreeSet::new(),
         roads: KeyedState::default(),
         driven_by: HashMap::default(),
+        measuring: Measuring::default(),
     };
     ticked(input, "coverage", coverage)
 }
@@ -137,6 +138,7 @@ struct Coverage {
     roads: KeyedState<Sym, Road>,
     /// Roads that a vehicle has or had pieces on.
     driven_by: HashMap<Sym, HashSet<Sym>>,
+    measuring: Measuring,
 }
 
 /// What remains of the pieces that come and go within a tick.
@@ -162,7 +164,14 @@ struct Dirty {
 
 impl Coverage {
     /// The row of a road in a shift, if there is one.
-    fn row(&self, id: Sym, road: &Road, shift_day: ShiftDay, now: i64) -> Option<RoadRow> {
+    fn row(
+        &self,
+        id: Sym,
+        road: &Road,
+        shift_day: ShiftDay,
+        now: i64,
+        measuring: &mut Measuring,
+    ) -> Option<RoadRow> {
         let reference = road.reference.as_ref()?;
         let (shift, span) = (self.shifts.get(shift_day.0)?, self.shifts.span(shift_day)?);
         let expired =
@@ -182,7 +191,7 @@ impl Coverage {
         }
         let planned = plan.map_or(0, |plan| i64::from(plan.passes));
         let window = plan.map_or(span, |plan| self.shifts.time.window(shift, shift_day.1, plan));
-        let measure = |span| Swept::of(pieces(span), road.length_mm, &self.settings);
+        let mut measure = |span| measuring.swept(pieces(span), road.length_mm, &self.settings);
         let swept = measure(span);
         let timely = if window == span { swept } else { measure(window) };
         let enough = timely.swept_mm * 100 >= road.length_mm * i64::from(self.settings.pass_percent);
@@ -245,8 +254,11 @@ impl Coverage {
                     .map(|row| row.shift_day),
             );
         }
+        let mut measuring = std::mem::take(&mut self.measuring);
+        let Some(road) = self.roads.get(id) else { return };
         let rows: Vec<(ShiftDay, Option<RoadRow>)> =
-            days.into_iter().map(|day| (day, self.row(id, road, day, now))).collect();
+            days.into_iter().map(|day| (day, self.row(id, road, day, now, &mut measuring))).collect();
+        self.measuring = measuring;
         let Some(road) = self.roads.get_mut(id) else { return };
         for (day, new) in rows {
             let old = match new {

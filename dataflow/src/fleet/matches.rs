@@ -90,9 +90,19 @@ struct Vehicle {
     on_road: Sym,
 }
 
+/// What somebody asks for beside the roads of vehicles.
+#[derive(Clone, Copy, Debug)]
+pub struct Wanted {
+    /// Pieces, presence, and what is heard.
+    pub coverage: bool,
+    /// Which fixes lie beside roads.
+    pub beside: bool,
+}
+
 struct Matches {
     settings: Arc<Settings>,
     names: Arc<Names>,
+    wanted: Wanted,
     world: World,
     /// Ticks at which roads changed, in order: the n-th made epoch n + 1.
     changes: Vec<Tick>,
@@ -105,6 +115,7 @@ pub fn operate<'s>(
     track: Tagged<'s, Delta<TrackFix>>,
     roads: Tagged<'s, Delta<CurrentRow>>,
     vehicles: Tagged<'s, Delta<CurrentRow>>,
+    wanted: Wanted,
     settings: &Arc<Settings>,
     names: &Arc<Names>,
 ) -> Said<'s> {
@@ -112,6 +123,7 @@ pub fn operate<'s>(
     let matches = Matches {
         settings: Arc::clone(settings),
         names: Arc::clone(names),
+        wanted,
         world: World::new(params).expect("the parameters of the model are constants that fit each other"),
         changes: Vec::new(),
         vehicles: KeyedState::default(),
@@ -219,7 +231,9 @@ impl Matches {
 
     /// Counts whether a fix lies beside a road, in or out.
     fn look_beside(&self, fix: &TrackFix, by: i64, out: &mut Vec<Out>) {
-        if let Some(beside) = Beside::of(fix, &self.world.network, self.epoch(fix)) {
+        if self.wanted.beside
+            && let Some(beside) = Beside::of(fix, &self.world.network, self.epoch(fix))
+        {
             let beside = if by > 0 { beside } else { beside.negated() };
             out.push(Out::Beside((fix.vehicle, beside)));
         }
@@ -227,6 +241,9 @@ impl Matches {
 
     /// Counts a fix in or out of its slot.
     fn count(&mut self, fix: &TrackFix, by: i64, out: &mut Vec<Out>) {
+        if !self.wanted.coverage {
+            return;
+        }
         let (vehicle, slot) = (fix.vehicle, fix.ts.div_euclid(SLOT_MS));
         let counts = self.vehicles.entry(vehicle).slots.entry(slot).or_default();
         let before = *counts;
@@ -327,7 +344,9 @@ impl Ticked for Matches {
                 };
             }
         }
-        out.extend(work.into_iter().map(Out::Work));
+        if self.wanted.coverage {
+            out.extend(work.into_iter().map(Out::Work));
+        }
     }
 
     fn due(&self) -> Option<Tick> {

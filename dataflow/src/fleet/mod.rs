@@ -40,13 +40,15 @@ pub struct Said<'s> {
 pub fn operate<'s>(
     track: Tagged<'s, Delta<TrackFix>>,
     current: &Tagged<'s, Delta<CurrentRow>>,
+    wanted: matches::Wanted,
     settings: &Arc<Settings>,
     names: &Arc<Names>,
 ) -> Said<'s> {
     let of =
         |kinds: &'static [Kind]| current.clone().filter(move |(_, delta)| kinds.contains(&kind_of(delta)));
     let roads = of(&[Kind::Road]);
-    let matched = matches::operate(track, roads.clone().broadcast(), of(&[Kind::Vehicle]), settings, names);
+    let matched =
+        matches::operate(track, roads.clone().broadcast(), of(&[Kind::Vehicle]), wanted, settings, names);
     let known = of(&[Kind::Shift, Kind::Vehicle]);
     let road_coverage = coverage::operate(
         matched.work,

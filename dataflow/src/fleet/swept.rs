@@ -8,8 +8,6 @@
 //!
 //! **State.** None.
 
-use std::collections::BTreeMap;
-
 use matching::{Piece, union};
 use model::Sym;
 use serde::{Deserialize, Serialize};
@@ -35,29 +33,46 @@ pub struct Swept {
     pub vehicles: i64,
 }
 
-impl Swept {
+/// Room for the measuring of one road after the other.
+#[derive(Debug, Default)]
+pub struct Measuring {
+    pieces: Vec<(Sym, Piece)>,
+    forward: Vec<(u32, u32)>,
+    backward: Vec<(u32, u32)>,
+    trip: Vec<(u32, u32)>,
+}
+
+impl Measuring {
     /// Measures the pieces of a road that is `length_mm` long, in order of time; what lies beyond its end is cut off.
-    pub fn of(pieces: impl Iterator<Item = (Sym, Piece)>, length_mm: i64, settings: &Settings) -> Self {
+    pub fn swept(
+        &mut self,
+        pieces: impl Iterator<Item = (Sym, Piece)>,
+        length_mm: i64,
+        settings: &Settings,
+    ) -> Swept {
+        let Self { pieces: mine, forward, backward, trip } = self;
         let length = u32::try_from(length_mm).unwrap_or(u32::MAX);
-        let mut by_vehicle: BTreeMap<Sym, Vec<Piece>> = BTreeMap::new();
-        for (vehicle, piece) in pieces {
+        mine.clear();
+        mine.extend(pieces.filter_map(|(vehicle, piece)| {
             let (low, high) = (piece.low.min(length), piece.high.min(length));
-            if low < high {
-                by_vehicle.entry(vehicle).or_default().push(Piece { low, high, ..piece });
-            }
-        }
-        let mut swept = Self { vehicles: by_vehicle.len() as i64, ..Self::default() };
+            (low < high).then_some((vehicle, Piece { low, high, ..piece }))
+        }));
+        // Those of one vehicle stay in order of time.
+        mine.sort_by_key(|(vehicle, _)| *vehicle);
+        let mut swept = Swept::default();
         let needed = (length_mm * i64::from(settings.pass_percent) + 99) / 100;
-        let (mut forward, mut backward) = (Vec::new(), Vec::new());
-        for pieces in by_vehicle.values() {
-            let mut trip: Vec<(u32, u32)> = Vec::new();
+        forward.clear();
+        backward.clear();
+        trip.clear();
+        for of_vehicle in mine.chunk_by(|(one, _), (next, _)| one == next) {
+            swept.vehicles += 1;
             let mut last: Option<&Piece> = None;
-            for piece in pieces {
-                let side = if piece.backward { &mut backward } else { &mut forward };
+            for (_, piece) in of_vehicle {
+                let side = if piece.backward { &mut *backward } else { &mut *forward };
                 side.push((piece.low, piece.high));
                 let paused = last.is_some_and(|last| piece.from_ts - last.to_ts > settings.pass_gap_ms);
                 if paused {
-                    swept.close(&mut trip, needed);
+                    swept.close(trip, needed);
                 }
                 match trip.last_mut() {
                     Some(run) if !paused && last.is_some_and(|last| follows(last, piece)) => {
@@ -68,16 +83,24 @@ impl Swept {
                 swept.last_swept_ts = swept.last_swept_ts.max(Some(piece.to_ts));
                 last = Some(piece);
             }
-            swept.close(&mut trip, needed);
+            swept.close(trip, needed);
         }
-        (swept.forward_mm, swept.backward_mm) = (union::covered(&forward), union::covered(&backward));
-        forward.append(&mut backward);
-        swept.swept_mm = union::covered(&forward);
+        (swept.forward_mm, swept.backward_mm) = (union::covered(forward), union::covered(backward));
+        swept.swept_mm = match (forward.is_empty(), backward.is_empty()) {
+            (_, true) => swept.forward_mm,
+            (true, _) => swept.backward_mm,
+            _ => {
+                forward.append(backward);
+                union::covered(forward)
+            }
+        };
         swept
     }
+}
 
+impl Swept {
     fn close(&mut self, trip: &mut Vec<(u32, u32)>, needed: i64) {
-        self.worked_mm += trip.iter().map(|(low, high)| i64::from(high - low)).sum::<i64>();
+        self.worked_mm += union::length(trip);
         let all = trip.len();
         trip.retain(|(low, high)| i64::from(high - low) < needed);
         self.passes += (all - trip.len()) as i64 + union::times(trip, needed);

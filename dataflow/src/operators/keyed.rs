@@ -11,6 +11,7 @@
 //! from.
 
 use std::hash::Hash;
+use std::hint::black_box;
 
 use foldhash::HashMap;
 use model::Tick;
@@ -19,26 +20,68 @@ use serde::de::DeserializeOwned;
 
 use super::park::Parking;
 
+/// How many rows are looked up before the first of them is taken in.
+const AHEAD: usize = 32;
+
+/// Rows in order of key, each with its number, in batches for [`KeyedState::look_ahead`]: what is of one key is in one.
+pub fn batches<K: PartialEq>(order: &[(K, u32)]) -> impl Iterator<Item = &[(K, u32)]> {
+    let mut rest = order;
+    std::iter::from_fn(move || {
+        let (last, _) = rest.get(AHEAD - 1).or(rest.last())?;
+        let more = rest.iter().skip(AHEAD).take_while(|(key, _)| key == last).count();
+        let batch;
+        (batch, rest) = rest.split_at((AHEAD + more).min(rest.len()));
+        Some(batch)
+    })
+}
+
 /// State by key, with appointments.
 #[derive(Debug)]
 pub struct KeyedState<K, S> {
-    states: HashMap<K, (S, Option<Tick>)>,
+    /// Where the state of a key is: small, so that it stays in the cache.
+    places: HashMap<K, u32>,
+    /// The states in one piece of memory; the last one takes the place of one that is forgotten.
+    states: Vec<Kept<K, S>>,
     appointments: Parking<K>,
+}
+
+#[derive(Debug)]
+struct Kept<K, S> {
+    key: K,
+    appointment: Option<Tick>,
+    state: S,
 }
 
 impl<K, S> Default for KeyedState<K, S> {
     fn default() -> Self {
-        Self { states: HashMap::default(), appointments: Parking::default() }
+        Self { places: HashMap::default(), states: Vec::new(), appointments: Parking::default() }
     }
 }
 
 impl<K: Hash + Eq + Copy, S> KeyedState<K, S> {
+    fn kept(&mut self, key: K) -> &mut Kept<K, S>
+    where
+        S: Default,
+    {
+        let place = *self.places.entry(key).or_insert_with(|| {
+            let place = u32::try_from(self.states.len()).expect("fewer keys than there are names");
+            self.states.push(Kept { key, appointment: None, state: S::default() });
+            place
+        });
+        &mut self.states[place as usize]
+    }
+
+    fn find(&mut self, key: K) -> Option<&mut Kept<K, S>> {
+        let place = *self.places.get(&key)?;
+        self.states.get_mut(place as usize)
+    }
+
     /// The state of `key`, made new if there is none.
     pub fn entry(&mut self, key: K) -> &mut S
     where
         S: Default,
     {
-        &mut self.states.entry(key).or_default().0
+        &mut self.kept(key).state
     }
 
     /// The state of `key`, made new if there is none, for `visit`, which says when to wake the key: as
@@ -47,38 +90,50 @@ impl<K: Hash + Eq + Copy, S> KeyedState<K, S> {
     where
         S: Default,
     {
-        let (state, appointment) = self.states.entry(key).or_default();
-        if let Some(due) = visit(state)
-            && appointment.is_none_or(|earlier| earlier > due)
+        let kept = self.kept(key);
+        if let Some(due) = visit(&mut kept.state)
+            && kept.appointment.is_none_or(|earlier| earlier > due)
         {
-            *appointment = Some(due);
+            kept.appointment = Some(due);
             self.appointments.park(due, key);
         }
     }
 
+    /// Looks at the states of `keys` before they are needed: `touch` reads what will be read first. Memory is waited
+    /// for once where one state after the other would wait each time; nothing else comes of it.
+    pub fn look_ahead(&self, keys: impl Iterator<Item = K>, touch: impl Fn(&S) -> i64) {
+        let touched = keys.filter_map(|key| self.get(key)).fold(0, |sum: i64, state| sum ^ touch(state));
+        black_box(touched);
+    }
+
     /// The state of `key`, if there is one.
     pub fn get_mut(&mut self, key: K) -> Option<&mut S> {
-        self.states.get_mut(&key).map(|(state, _)| state)
+        self.find(key).map(|kept| &mut kept.state)
     }
 
     /// The state of `key`, if there is one.
     pub fn get(&self, key: K) -> Option<&S> {
-        self.states.get(&key).map(|(state, _)| state)
+        let place = *self.places.get(&key)?;
+        self.states.get(place as usize).map(|kept| &kept.state)
     }
 
     /// Forgets `key`.
     pub fn remove(&mut self, key: K) {
-        self.states.remove(&key);
+        let Some(place) = self.places.remove(&key) else { return };
+        self.states.swap_remove(place as usize);
+        if let Some(moved) = self.states.get(place as usize) {
+            self.places.insert(moved.key, place);
+        }
     }
 
     /// All keys and states, in no order.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (K, &mut S)> {
-        self.states.iter_mut().map(|(key, (state, _))| (*key, state))
+        self.states.iter_mut().map(|kept| (kept.key, &mut kept.state))
     }
 
     /// All keys, in no order.
     pub fn keys(&self) -> impl Iterator<Item = K> {
-        self.states.keys().copied()
+        self.states.iter().map(|kept| kept.key)
     }
 
     /// Number of keys.
@@ -93,10 +148,10 @@ impl<K: Hash + Eq + Copy, S> KeyedState<K, S> {
 
     /// Wakes `key` at `due` or before.
     pub fn wake(&mut self, key: K, due: Tick) {
-        if let Some((_, appointment)) = self.states.get_mut(&key)
-            && appointment.is_none_or(|earlier| earlier > due)
+        if let Some(kept) = self.find(key)
+            && kept.appointment.is_none_or(|earlier| earlier > due)
         {
-            *appointment = Some(due);
+            kept.appointment = Some(due);
             self.appointments.park(due, key);
         }
     }
@@ -109,9 +164,9 @@ impl<K: Hash + Eq + Copy, S> KeyedState<K, S> {
     /// The keys that are to be woken at or before `tick`; their appointments are over.
     pub fn woken(&mut self, tick: Tick) -> Vec<K> {
         let mut woken = self.appointments.take(tick);
-        woken.retain(|key| match self.states.get_mut(key) {
-            Some((_, appointment)) if appointment.is_some_and(|due| due <= tick) => {
-                *appointment = None;
+        woken.retain(|key| match self.find(*key) {
+            Some(kept) if kept.appointment.is_some_and(|due| due <= tick) => {
+                kept.appointment = None;
                 true
             }
             _ => false,
@@ -129,7 +184,7 @@ impl<K: Hash + Eq + Copy, S> KeyedState<K, S> {
         S: Serialize,
     {
         let entries: Vec<(&K, &S, Option<Tick>)> =
-            self.states.iter().map(|(key, (state, due))| (key, state, *due)).collect();
+            self.states.iter().map(|kept| (&kept.key, &kept.state, kept.appointment)).collect();
         postcard::to_stdvec(&entries)
             .map_err(|e| model::Error::internal("keyed state cannot be exported").caused_by(e))
     }
@@ -147,7 +202,9 @@ impl<K: Hash + Eq + Copy, S> KeyedState<K, S> {
             .map_err(|e| model::Error::internal("keyed state cannot be restored").caused_by(e))?;
         let mut restored = Self::default();
         for (key, state, due) in entries {
-            restored.states.insert(key, (state, None));
+            let place = u32::try_from(restored.states.len()).expect("fewer keys than there are names");
+            restored.places.insert(key, place);
+            restored.states.push(Kept { key, appointment: None, state });
             if let Some(due) = due {
                 restored.wake(key, due);
             }
@@ -158,7 +215,20 @@ impl<K: Hash + Eq + Copy, S> KeyedState<K, S> {
 
 #[cfg(test)]
 mod tests {
-    use super::KeyedState;
+    use super::{AHEAD, KeyedState, batches};
+
+    #[test]
+    fn batches_end_where_a_key_does() {
+        let keys = |n: u32, of: u32| (0..n).map(move |n| (n / of, n)).collect::<Vec<_>>();
+        for (n, of) in [(0, 1), (1, 1), (31, 1), (32, 1), (33, 1), (100, 7), (100, 40), (64, 32), (300, 300)]
+        {
+            let order = keys(n, of);
+            let all: Vec<_> = batches(&order).collect();
+            assert_eq!(all.concat(), order);
+            assert!(all.windows(2).all(|pair| pair[0].last().unwrap().0 < pair[1][0].0), "{n} by {of}");
+            assert!(all.iter().all(|batch| !batch.is_empty() && batch.len() < AHEAD + of as usize));
+        }
+    }
 
     #[test]
     fn a_later_appointment_waits_for_the_earlier_one() {
@@ -176,6 +246,21 @@ mod tests {
             Vec::<u32>::new(),
             "the appointment at 300 was made before the one that came true"
         );
+    }
+
+    #[test]
+    fn what_is_forgotten_leaves_the_others_where_they_are_found() {
+        let mut state: KeyedState<u32, u32> = KeyedState::default();
+        (0..5).for_each(|key| *state.entry(key) = key * 10);
+        state.wake(4, 7);
+        state.remove(1);
+        state.remove(9);
+        state.remove(3);
+        *state.entry(6) = 60;
+        let found =
+            |state: &KeyedState<u32, u32>| (0..7).map(|key| state.get(key).copied()).collect::<Vec<_>>();
+        assert_eq!(found(&state), [Some(0), None, Some(20), None, Some(40), None, Some(60)]);
+        assert_eq!((state.len(), state.woken(7)), (4, vec![4]));
     }
 
     #[test]

@@ -33,8 +33,6 @@ pub struct Outbox {
     specs: Vec<ViewSpec>,
     /// In order of tick; the last one takes the ticks that are still open.
     spans: VecDeque<Span>,
-    /// Room for the next span, by view: what the last one needed.
-    room: Vec<usize>,
 }
 
 /// The changes of some ticks.
@@ -47,14 +45,13 @@ struct Span {
 impl Outbox {
     /// An empty outbox for these views.
     pub fn new(specs: &[ViewSpec]) -> Self {
-        let mut outbox = Self { specs: specs.to_vec(), spans: VecDeque::new(), room: vec![0; specs.len()] };
+        let mut outbox = Self { specs: specs.to_vec(), spans: VecDeque::new() };
         outbox.open();
         outbox
     }
 
     fn open(&mut self) {
-        let views = self.specs.iter().zip(&self.room);
-        let views = views.map(|(spec, room)| Changes::with_capacity(spec.columns.len(), *room)).collect();
+        let views = self.specs.iter().map(|spec| Changes::new(spec.columns.len())).collect();
         self.spans.push_back(Span { upper: None, views });
     }
 
@@ -77,8 +74,7 @@ impl Outbox {
     pub fn take_before(&mut self, upper: Tick) -> Option<(Tick, Vec<(ViewId, Changes)>)> {
         let span = self.spans.pop_front_if(|span| span.upper.is_some_and(|end| end <= upper))?;
         let mut taken = Vec::new();
-        for ((view, room), mut changes) in (0u16..).zip(&mut self.room).zip(span.views) {
-            *room = changes.len();
+        for (view, mut changes) in (0u16..).zip(span.views) {
             if !changes.is_empty() {
                 changes.sort_by_tick();
                 taken.push((ViewId(view), changes));

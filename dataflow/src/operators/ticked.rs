@@ -156,7 +156,6 @@ where
                 return;
             }
             let upper = frontiers[0].frontier().as_option().copied();
-            let mut sent = false;
             loop {
                 let stashed = stash.first_key_value().map(|(tick, _)| *tick);
                 // Once the inputs are closed only what was given still counts.
@@ -172,9 +171,7 @@ where
                     logic.due().is_none_or(|due| due > tick),
                     "what is due at a tick is done at that tick"
                 );
-                sent = true;
-            }
-            if sent {
+                // Tick by tick, so that messages stay small: memory of their size is at hand.
                 send(&capabilities, &mut emitted);
             }
             match upper {

@@ -107,6 +107,9 @@ impl<T: Timed> Timeline<T> {
             }
             index -= 1;
         }
+        if index == 0 && self.older.back().and_then(|chunk| chunk.last()).is_none_or(|last| last.ts() < ts) {
+            return Place { chunk: self.older.len(), index };
+        }
         let chunk = self.older.partition_point(|chunk| chunk.last().is_some_and(|last| last.ts() < ts));
         Place { chunk, index: self.chunk(chunk).partition_point(|item| item.ts() < ts) }
     }

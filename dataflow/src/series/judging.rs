@@ -40,16 +40,15 @@ impl Judging<'_> {
         out: &mut Vec<Delta<Episode>>,
     ) -> (Option<Severity>, Option<i64>) {
         let (points, mut worst, mut wake) = (&series.points, None, None);
-        // What changed, and for late readings what held before: it may hold for longer now.
-        let span_of = span.unwrap_or(Span { from: 0, until: -1, in_order: true });
-        let held = match span_of.in_order {
-            true => None,
-            false => points.before(points.first_from(span_of.from)).find_map(Point::counted),
-        };
+        // What changed, and for late readings what held before: it may hold for longer now. Time alone changes nothing.
+        let held = span.filter(|span| !span.in_order);
+        let held = held.and_then(|span| points.before(points.first_from(span.from)).find_map(Point::counted));
         let changed = || {
-            let run = points.from(points.first_from(span_of.from));
-            let run = run.take_while(move |point| point.ts() <= span_of.until);
-            held.into_iter().chain(run.filter_map(Point::counted))
+            let run = span.map(|span| {
+                let run = points.from(points.first_from(span.from));
+                run.take_while(move |point| point.ts() <= span.until)
+            });
+            held.into_iter().chain(run.into_iter().flatten().filter_map(Point::counted))
         };
         // The common case: nothing to remember, and nothing that any rule could mind.
         let quiet = changed().all(|value| covering.is_quiet(value));

@@ -37,7 +37,7 @@ use timely::dataflow::operators::{Capability, Concat};
 
 use crate::Settings;
 use crate::operators::delta::Delta;
-use crate::operators::keyed::KeyedState;
+use crate::operators::keyed::{KeyedState, batches};
 use crate::operators::ticked::{Fed, Inbox, Port, Tagged, fed};
 use crate::operators::timeline::{Timed, Timeline};
 use crate::views::Replaced;
@@ -409,6 +409,19 @@ struct Watching {
 }
 
 impl Sensor {
+    /// Reads what taking in a reading will read.
+    fn touch(&self) -> i64 {
+        let heard = self.heard.unwrap_or(0);
+        let silences =
+            self.silences.first_key_value().map_or(0, |(_, silences)| i64::from(silences.lasting()));
+        let watching = self.watching.as_ref().map_or(0, |watching| watching.len() as i64);
+        self.series.iter().fold(heard ^ silences ^ watching, |sum, (_, series)| {
+            let judged = series.verdicts.first_key_value().map_or(0, |(rule, _)| i64::from(rule.0));
+            let said = series.said.as_ref().map_or(0, |said| said.ts);
+            sum ^ judged ^ said ^ series.points.last().map_or(0, Timed::ts)
+        })
+    }
+
     /// The offline rules that watch it.
     fn watched_by(&self, id: Sym, rules: &Rules) -> Vec<Watching> {
         let known = self.reference.as_ref();
@@ -613,13 +626,16 @@ impl Fed for SeriesLogic {
         let mut order = std::mem::take(&mut self.order);
         order.extend((0u32..).zip(readings.iter()).map(|(n, reading)| (reading.sensor, n)));
         order.sort_unstable();
-        for run in order.chunk_by(|(one, _), (next, _)| one == next) {
-            let id = run[0].0;
-            if !touched.is_empty() {
-                touched.remove(&id);
+        for batch in batches(&order) {
+            self.sensors.look_ahead(batch.iter().map(|(id, _)| *id), Sensor::touch);
+            for run in batch.chunk_by(|(one, _), (next, _)| one == next) {
+                let id = run[0].0;
+                if !touched.is_empty() {
+                    touched.remove(&id);
+                }
+                let mine = run.iter().map(|(_, n)| &readings[*n as usize]);
+                self.settle(id, tick, mine, &mut changed, &mut out.sensors);
             }
-            let mine = run.iter().map(|(_, n)| &readings[*n as usize]);
-            self.settle(id, tick, mine, &mut changed, &mut out.sensors);
         }
         order.clear();
         self.order = order;

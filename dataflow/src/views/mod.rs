@@ -234,8 +234,9 @@ impl<'scope> Context<'scope> {
         let compounds = series::compound::operate(sites, rules.clone(), &settings, names);
         let vehicles::Said { vehicles, jumps, replaced: replaced_fixes, track } =
             vehicles::operate(inputs.fixes, of(&[Kind::Vehicle]), &settings, names);
+        let asked = fleet::matches::Wanted { coverage: heads.coverage, beside: heads.journeys };
         let fleet::Said { on_road, road_coverage, district_coverage, beside } =
-            fleet::operate(only(&track, heads.roads), &only(&current, heads.roads), &settings, names);
+            fleet::operate(only(&track, heads.roads), &only(&current, heads.roads), asked, &settings, names);
         let vehicles = vehicles::with_road(only(&vehicles, heads.roads), on_road);
         let cases = cases::operate(inputs.cases, casework, &settings, names);
         let case_rates = case_rates::operate(only(&cases.cases, heads.rates), &settings);

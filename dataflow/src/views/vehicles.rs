@@ -29,7 +29,7 @@ use super::{Replaced, View};
 use crate::Settings;
 use crate::fleet::matches::OnRoad;
 use crate::operators::delta::{Delta, Keyed};
-use crate::operators::keyed::KeyedState;
+use crate::operators::keyed::{KeyedState, batches};
 use crate::operators::publish::ViewRow;
 use crate::operators::ticked::{Fed, Inbox, Port, Tagged, Ticked, fed, ticked};
 use crate::operators::timeline::{Place, Timed, Timeline};
@@ -398,6 +398,11 @@ impl Ticked for Roads {
 }
 
 impl Track {
+    /// Reads what taking in a fix will read.
+    fn touch(&self) -> i64 {
+        self.points.last().map_or(0, Timed::ts) ^ self.said.as_ref().map_or(0, |said| said.ts)
+    }
+
     /// Takes in a fix of the vehicle; the fix whose place it took, if that had been said to be a jump.
     fn hear(
         &mut self,
@@ -539,13 +544,16 @@ impl Fed for Tracks {
         let mut order = std::mem::take(&mut self.order);
         order.extend((0u32..).zip(fixes.iter()).map(|(n, fix)| (fix.vehicle, n)));
         order.sort_unstable();
-        for run in order.chunk_by(|(one, _), (next, _)| one == next) {
-            let id = run[0].0;
-            if !touched.is_empty() {
-                touched.remove(&id);
+        for batch in batches(&order) {
+            self.vehicles.look_ahead(batch.iter().map(|(id, _)| *id), Track::touch);
+            for run in batch.chunk_by(|(one, _), (next, _)| one == next) {
+                let id = run[0].0;
+                if !touched.is_empty() {
+                    touched.remove(&id);
+                }
+                let mine = run.iter().map(|(_, n)| &fixes[*n as usize]);
+                self.settle(id, tick, mine, &mut replaced, out);
             }
-            let mine = run.iter().map(|(_, n)| &fixes[*n as usize]);
-            self.settle(id, tick, mine, &mut replaced, out);
         }
         order.clear();
         self.order = order;

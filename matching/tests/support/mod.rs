@@ -115,9 +115,10 @@ pub fn figures(roads: &[Road], run: &Run) -> Figures {
             }
         }
         truth.into_iter().for_each(|(road, span)| by_road.entry(road).or_default().1.push(span));
-        for (covered, worked) in by_road.values() {
+        for (covered, worked) in by_road.values_mut() {
             let (c, w) = (union::covered(covered), union::covered(worked));
-            let both = union::covered(&covered.iter().chain(worked).copied().collect::<Vec<_>>());
+            covered.append(worked);
+            let both = union::covered(covered);
             true_mm += w;
             hit_mm += c + w - both;
             wrong_mm += both - w;
