@@ -168,7 +168,7 @@ fn main() -> Result<()> {
         let rows: Vec<Row> = (0..per_tick)
             .map(|_| {
                 let at = (offset % sensors as u64) as usize;
-                values[at] = (values[at] + dice.step() * 4.0).clamp(0.0, 100.0);
+                values[at] = (values[at] + dice.step() * 12.0).clamp(0.0, 100.0);
                 let pos = LogPos { stream: StreamId::Telemetry, partition: 0, offset };
                 offset += 1;
                 let (sensor, metric) = known[at];

@@ -229,6 +229,8 @@ mod rows {
 
     /// How many changes are looked up before the first of them is made: their rows come from memory at the same time.
     const AHEAD: usize = 32;
+    /// Values in what memory hands over at once, rounded down.
+    const PER_LINE: usize = 64 / size_of::<Value>();
 
     /// Rows of a view; the first `key` values of a row identify it.
     pub struct Rows {
@@ -259,8 +261,9 @@ mod rows {
                 for (hash, change) in hashes.iter_mut().zip(&mut ahead) {
                     *hash = self.hasher.hash_one(&change.row[..self.key]);
                     let place = self.place(*hash, &change.row[..self.key]);
-                    let last = place.map(|place| &self.values[(place + 1) * self.width - 1]);
-                    touched += usize::from(matches!(last, Some(Value::Null)));
+                    let row = place.map_or(&[][..], |place| self.row(place));
+                    touched +=
+                        row.iter().step_by(PER_LINE).filter(|value| matches!(value, Value::Null)).count();
                 }
                 black_box(touched);
                 for (hash, change) in hashes.iter().zip(&mut changes) {
@@ -272,8 +275,12 @@ mod rows {
             }
         }
 
+        fn row(&self, place: usize) -> &[Value] {
+            &self.values[place * self.width..][..self.width]
+        }
+
         fn place(&self, hash: u64, key: &[Value]) -> Option<usize> {
-            let is = |place: &usize| &self.values[place * self.width..][..self.key] == key;
+            let is = |place: &usize| &self.row(*place)[..self.key] == key;
             self.places.find(hash, is).copied()
         }
 
@@ -308,7 +315,7 @@ mod rows {
 
         /// The rows, in no order.
         pub fn iter(&self) -> impl Iterator<Item = &[Value]> {
-            self.places.iter().map(|place| &self.values[place * self.width..][..self.width])
+            self.places.iter().map(|place| self.row(*place))
         }
     }
 
