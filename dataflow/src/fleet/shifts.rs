@@ -58,12 +58,15 @@ impl CityTime {
     /// The part of a shift's span in which a plan wants its passes: each end is the first such time of the day after
     /// the shift begins; one that isn't within the shift is the shift's own.
     pub fn window(self, shift: &ShiftRef, date: i32, plan: &PlanRef) -> (i64, i64) {
-        const DAY_MIN: u16 = 24 * 60;
-        let first_after = |minute: u16| if minute < shift.start { minute + DAY_MIN } else { minute };
-        let within = |minute: &u16| *minute <= shift.end;
-        let from = plan.from.map(first_after).filter(within).unwrap_or(shift.start);
-        let by = plan.by.map(first_after).filter(|by| within(by) && *by > shift.start).unwrap_or(shift.end);
-        let at = |minute: u16| self.midnight(date) + i64::from(minute) * MINUTE_MS;
+        let (start, end) = (i32::from(shift.start), i32::from(shift.end));
+        // 24:00 is a name of 0:00: what counts is the time of the day.
+        let first = |minute: u16, since: i32| {
+            let at = since + (i32::from(minute) - since).rem_euclid(24 * 60);
+            (at <= end).then_some(at)
+        };
+        let from = plan.from.and_then(|from| first(from, start)).unwrap_or(start);
+        let by = plan.by.and_then(|by| first(by, start + 1)).unwrap_or(end);
+        let at = |minute: i32| self.midnight(date) + i64::from(minute) * MINUTE_MS;
         (at(from), at(by))
     }
 }
@@ -237,13 +240,15 @@ mod tests {
             let minute = |ts: i64| (ts - time.midnight(20_770)) / 60_000;
             (minute(from), minute(by))
         };
-        let (early, night) = ((240, 480), (22 * 60, 30 * 60));
+        let (early, night, day) = ((240, 480), (22 * 60, 30 * 60), (0, 24 * 60));
         assert_eq!(minutes(early, None, None), (240, 480));
         assert_eq!(minutes(early, None, Some(420)), (240, 420));
         assert_eq!(minutes(early, Some(300), Some(420)), (300, 420));
         assert_eq!(minutes(early, Some(180), Some(540)), (240, 480), "neither lies within the shift");
         assert_eq!(minutes(early, None, Some(240)), (240, 480), "it cannot be done before it begins");
         assert_eq!(minutes(night, Some(23 * 60), Some(60)), (23 * 60, 25 * 60), "past midnight");
+        assert_eq!(minutes(day, Some(24 * 60), Some(60)), (0, 60), "24:00 is 0:00");
+        assert_eq!(minutes(day, None, Some(0)), (0, 24 * 60), "0:00 after it begins is 24:00");
     }
 
     #[test]
