@@ -2,7 +2,7 @@
 //!
 //! **Meaning.** [`Engine::feed`] takes feeds in order of tick. For each tick closed, a [`Frame`] comes out that holds
 //! every change of every view up to it: V(T) is what all frames through T add up to, and does not depend on the number
-//! of workers.
+//! of workers. With [`Frames::Last`] one frame comes out when the feed ends, with all rows of V(T) at the last tick.
 //!
 //! **Mechanism.** Rows go to workers by hash of their key, through bounded channels. A worker moves its inputs to the
 //! last closed tick it has seen, steps, and ships what all its views have completed, with its own progress: that the
@@ -27,10 +27,10 @@ use timely::dataflow::ProbeHandle;
 use timely::dataflow::operators::vec::Input;
 use timely::worker::Worker;
 
-use crate::Settings;
 use crate::operators::publish::Outbox;
 use crate::operators::ticked::Inbox;
 use crate::selection::{Heads, selected};
+use crate::settings::{Frames, Settings};
 use crate::views::{self, Context, Inputs, View};
 
 /// Feeds that may wait for one worker.
@@ -223,6 +223,7 @@ fn run_worker(
     });
     // What was closed, what the inputs were moved to, and what was shipped.
     let (mut upper, mut bound, mut shipped): (Tick, Tick, Tick) = (0, 0, 0);
+    let mut last = false;
     loop {
         let mut taken = 0;
         let mut ended = false;
@@ -242,9 +243,15 @@ fn run_worker(
         }
         if bound < upper {
             bound = upper;
-            outbox.borrow_mut().bound(upper);
             inputs.iter_mut().for_each(|input| input.advance_to(upper));
+            if settings.frames == Frames::Changes {
+                outbox.borrow_mut().bound(upper);
+            }
         }
+        if ended && !last && settings.frames == Frames::Last {
+            outbox.borrow_mut().bound(upper);
+        }
+        last = ended;
         let behind = probe.less_than(&upper);
         if taken > 0 || behind || ended {
             worker.step()

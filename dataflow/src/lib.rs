@@ -30,6 +30,6 @@ mod testing;
 
 pub use engine::Engine;
 pub use selection::specs_of;
-pub use settings::Settings;
+pub use settings::{Frames, Settings};
 pub use tracks::Params as JourneyParams;
 pub use views::specs;

@@ -11,6 +11,8 @@ pub struct Settings {
     pub tick: TickLength,
     /// The views that run; `None` = those that run unless others are asked for.
     pub views: Option<Vec<String>>,
+    /// Of what frames tell.
+    pub frames: Frames,
     /// Prefix of topic names in `rejects` and `late_ledger`.
     pub topic_prefix: String,
     /// Event times older than T by more than this are no longer needed to correct anything. Must be the horizon that
@@ -84,6 +86,16 @@ pub struct Settings {
     pub rolling_days: i32,
     /// Which statistics of cases are kept.
     pub statistics: Statistics,
+}
+
+/// Of what frames tell. The views are kept at every tick either way; what nobody reads is not made into values.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Frames {
+    /// Every change of every tick: for whoever follows.
+    #[default]
+    Changes,
+    /// One frame when the feed ends, with every row that is there then: for whoever wants the last state of a finite log.
+    Last,
 }
 
 /// The kinds of periods for which each kind of scope has statistics of cases; none for a scope that has none. A case that
@@ -161,6 +173,7 @@ impl Default for Settings {
         Self {
             tick: TickLength::default(),
             views: None,
+            frames: Frames::Changes,
             topic_prefix: "city.".into(),
             horizon_ms: Some(7 * DAY),
             window_ms: 5 * MINUTE,

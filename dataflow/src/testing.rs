@@ -30,7 +30,7 @@ use serde_json::Value as Json;
 
 use crate::selection::selected;
 use crate::views::{ON_REQUEST, VIEWS};
-use crate::{Engine, Settings};
+use crate::{Engine, Frames, Settings};
 
 /// What a view says at a tick: its rows as JSON objects, in any order.
 pub type Oracle = fn(&History, Tick) -> Vec<Json>;
@@ -426,6 +426,22 @@ fn check_views(history: &History, wanted: impl Fn(&str) -> bool) {
     }
 }
 
+/// The only frame of an engine that tells the last state is what all frames of one that tells every change add up to.
+fn check_last(history: &mut History) {
+    let last = history.last();
+    let followed = run(history, 1);
+    history.settings.frames = Frames::Last;
+    for workers in 1..=3 {
+        for ((view, told), said) in
+            selected(&history.settings).unwrap().iter().zip(run(history, workers)).zip(&followed)
+        {
+            assert!(told[&last] == said[&last], "{} on {workers} workers", view.spec.name);
+            let earlier = told.range(..last).filter(|(_, state)| !state.is_empty()).count();
+            assert_eq!(earlier, 0, "{}: nothing is told before the end", view.spec.name);
+        }
+    }
+}
+
 /// Settings with short spans, so that everything happens within a history.
 fn settings() -> Settings {
     Settings {
@@ -456,5 +472,17 @@ proptest! {
     fn what_expires_equals_its_oracle_too(events in events()) {
         let short = Settings { window_retention_ms: Some(3000), refused_retention_ms: Some(5000), ..settings() };
         check(&history(events, short));
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 200, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_last_state_is_what_all_changes_add_up_to(events in events()) {
+        let short = Settings { window_retention_ms: Some(3000), refused_retention_ms: Some(5000), ..settings() };
+        let mut history = history(events, short);
+        occasions::add_rules(&mut history);
+        check_last(&mut history);
     }
 }

@@ -3,7 +3,7 @@
 //! The same dataflow runs over the files of a folder, with settings that keep everything: nothing is too late and
 //! nothing expires; the other settings are those of the configuration. At the end each view is written to
 //! `<view>.ndjson`, rows sorted by key and object keys in column order, so that two runs that agree are equal byte for
-//! byte.
+//! byte. Changes are asked of the engine only where they are written down.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clap::Args;
-use dataflow::{Engine, Settings};
+use dataflow::{Engine, Frames, Settings};
 use indicatif::{ProgressBar, ProgressStyle};
 use ingest::files;
 use ingest::streams::Limits;
@@ -101,11 +101,28 @@ fn replay(
     fs::create_dir_all(output).map_err(|e| cannot_write(output).caused_by(e))?;
     let configured = args.config.load()?.dataflow().keep_everything();
     let views = args.views.clone().or(configured.views);
-    let settings = Settings { tick: options.tick, views, ..configured };
+    let frames = if args.changes { Frames::Changes } else { Frames::Last };
+    let settings = Settings { tick: options.tick, views, frames, ..configured };
     let specs = dataflow::specs_of(&settings)?;
     let mut engine = Engine::start(&settings, usize::from(args.workers), names)?;
-    let mut reader = Reader::new(args.changes.then_some(output), specs.clone(), names)?;
     let frames = engine.frames();
+    let run = |engine: &mut Engine| {
+        files::replay(&args.input, options, names, &mut |feed| engine.feed(feed), moved)
+    };
+    if !args.changes {
+        let stats = run(&mut engine)?;
+        engine.stop()?;
+        // One frame, with all that is there at the end.
+        let last: Vec<Arc<Frame>> = frames.iter().collect();
+        for (view, spec) in specs.iter().enumerate() {
+            let steps = last.iter().flat_map(|frame| &frame.steps);
+            let mine = steps.filter(|step| usize::from(step.view.0) == view);
+            let rows = mine.flat_map(|step| step.changes.iter()).map(|change| change.row);
+            write_view(output, spec, rows.collect(), names)?;
+        }
+        return Ok(stats);
+    }
+    let mut reader = Reader::new(output, specs.clone(), names)?;
     let reading = std::thread::Builder::new()
         .name("frames".into())
         .spawn(move || {
@@ -115,11 +132,11 @@ fn replay(
             read.and_then(|()| reader.finish())
         })
         .map_err(|e| Error::internal("a thread cannot be started").caused_by(e))?;
-    let stats = files::replay(&args.input, options, names, &mut |feed| engine.feed(feed), moved)?;
+    let stats = run(&mut engine)?;
     engine.stop()?;
     let views = reading.join().map_err(|_| Error::internal("the reader of frames panicked"))??;
     for (spec, rows) in specs.iter().zip(views) {
-        write_view(output, spec, &rows, names)?;
+        write_view(output, spec, rows.iter().collect(), names)?;
     }
     Ok(stats)
 }
@@ -134,7 +151,7 @@ fn cannot_write(path: &Path) -> Error {
     Error::user(format!("{}: cannot be written", path.display()))
 }
 
-/// Adds frames up to the views.
+/// Writes changes down, and adds frames up to the views.
 struct Reader {
     names: Arc<Names>,
     specs: Vec<ViewSpec>,
@@ -143,16 +160,13 @@ struct Reader {
 }
 
 impl Reader {
-    fn new(changes: Option<&Path>, specs: Vec<ViewSpec>, names: &Arc<Names>) -> Result<Self> {
-        let open = |folder: &Path, spec: &ViewSpec| {
+    fn new(folder: &Path, specs: Vec<ViewSpec>, names: &Arc<Names>) -> Result<Self> {
+        let open = |spec: &ViewSpec| {
             let path = folder.join(format!("{}.changes.ndjson", spec.name));
             let file = File::create(&path).map_err(|e| cannot_write(&path).caused_by(e))?;
             Ok((path, BufWriter::new(file)))
         };
-        let changes = match changes {
-            Some(folder) => specs.iter().map(|spec| open(folder, spec)).collect::<Result<_>>()?,
-            None => Vec::new(),
-        };
+        let changes = specs.iter().map(open).collect::<Result<_>>()?;
         let views = specs.iter().map(|spec| Rows::new(spec.key, spec.columns.len())).collect();
         Ok(Self { names: Arc::clone(names), specs, views, changes })
     }
@@ -160,10 +174,9 @@ impl Reader {
     fn take(&mut self, frame: &Frame) -> Result<()> {
         for step in &frame.steps {
             let view = usize::from(step.view.0);
-            if let Some((path, file)) = self.changes.get_mut(view) {
-                write_changes(&self.specs[view], step, &self.names, file)
-                    .map_err(|e| cannot_write(path).caused_by(e))?;
-            }
+            let (path, file) = &mut self.changes[view];
+            write_changes(&self.specs[view], step, &self.names, file)
+                .map_err(|e| cannot_write(path).caused_by(e))?;
             self.views[view].take(&step.changes);
         }
         Ok(())
@@ -199,9 +212,8 @@ fn write_changes(
     Ok(())
 }
 
-fn write_view(folder: &Path, spec: &ViewSpec, rows: &Rows, names: &Names) -> Result<()> {
+fn write_view(folder: &Path, spec: &ViewSpec, mut rows: Vec<&[Value]>, names: &Names) -> Result<()> {
     let path = folder.join(format!("{}.ndjson", spec.name));
-    let mut rows: Vec<&[Value]> = rows.iter().collect();
     rows.sort_by(|a, b| compare_keys(spec, a, b, names));
     let write = || -> std::io::Result<()> {
         let mut file = BufWriter::new(File::create(&path)?);

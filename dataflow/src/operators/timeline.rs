@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use serde::{Deserialize, Serialize};
 
 /// Greatest number of items in a chunk.
-pub const CHUNK: usize = 256;
+pub const CHUNK: usize = 64;
 /// How many of the latest items are looked at one by one.
 const NEAR: usize = 4;
 
@@ -68,7 +68,8 @@ impl<T: Timed> Timeline<T> {
         // In order: the common case.
         if self.last().is_none_or(|last| last.ts() < ts) {
             if self.tail.len() >= CHUNK {
-                self.older.push_back(std::mem::take(&mut self.tail));
+                // Whoever fills one chunk mostly fills the next: room for it at once saves growing step by step.
+                self.older.push_back(std::mem::replace(&mut self.tail, Vec::with_capacity(CHUNK)));
             }
             self.tail.push(item);
             return (Place { chunk: self.older.len(), index: self.tail.len() - 1 }, None);

@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use super::View;
 use crate::greening::{self, GreenRow};
-use crate::operators::delta::Delta;
+use crate::operators::delta::{Delta, Keyed};
 use crate::operators::publish::{ViewRow, shown};
 use timely::dataflow::operators::vec::Map;
 
@@ -92,6 +92,13 @@ impl Row {
         };
         let editions = serde_json::Value::Array(row.judged.iter().map(of).collect()).to_string().into();
         Self { row, editions }
+    }
+}
+
+impl Keyed for Row {
+    type Key = <GreenRow as Keyed>::Key;
+    fn key(&self) -> Self::Key {
+        self.row.key()
     }
 }
 

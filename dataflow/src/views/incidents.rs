@@ -30,7 +30,7 @@ use timely::dataflow::operators::vec::{Broadcast, Filter, Map};
 
 use super::alerts::{self, AlertRow, AlertState};
 use super::{Context, View, reference};
-use crate::operators::delta::Delta;
+use crate::operators::delta::{Delta, Keyed};
 use crate::operators::publish::ViewRow;
 use crate::operators::ticked::{Ticked, ticked};
 use crate::operators::{route, spread};
@@ -167,6 +167,13 @@ fn place_of(row: &AlertRow) -> Place {
         AlertRow { site, .. } if *site != Sym::EMPTY => (PlaceKind::Site, *site),
         AlertRow { street, .. } if *street != Sym::EMPTY => (PlaceKind::Street, *street),
         _ => (PlaceKind::Target(row.target_kind), row.target),
+    }
+}
+
+impl Keyed for IncidentRow {
+    type Key = Arc<str>;
+    fn key(&self) -> Arc<str> {
+        Arc::clone(&self.id)
     }
 }
 

@@ -45,12 +45,12 @@ use timely::dataflow::operators::vec::{Broadcast, Filter};
 use timely::dataflow::operators::{Concat, Concatenate};
 use timely::dataflow::{ProbeHandle, Scope};
 
-use crate::Settings;
 use crate::operators::delta::Delta;
-use crate::operators::publish::{Outbox, ViewRow, publish};
+use crate::operators::publish::{Outbox, ViewRow, keep, publish};
 use crate::operators::ticked::{Inbox, Tagged};
 use crate::scores::brought;
 use crate::selection::Heads;
+use crate::settings::{Frames, Settings};
 use crate::{fleet, journeys, life, occasions, reach, series};
 use reference::CurrentRow;
 
@@ -319,6 +319,9 @@ impl<'scope> Context<'scope> {
 
     /// Publishes the rows of a view.
     pub fn publish<R: ViewRow>(&self, rows: Tagged<'scope, Delta<R>>, view: ViewId) {
-        publish(rows, view, &self.outbox, &self.probe);
+        match self.settings.frames {
+            Frames::Changes => publish(rows, view, &self.outbox, &self.probe),
+            Frames::Last => keep(rows, view, &self.outbox, &self.probe),
+        }
     }
 }

@@ -87,6 +87,13 @@ pub(super) struct NamedRow {
     prefix: Arc<str>,
 }
 
+impl Keyed for NamedRow {
+    type Key = <RefusedRow as Keyed>::Key;
+    fn key(&self) -> Self::Key {
+        self.row.key()
+    }
+}
+
 impl ViewRow for NamedRow {
     fn values(&self, out: &mut Vec<Value>) {
         let row = &self.row;

@@ -41,6 +41,13 @@ fn in_range(ms: i64) -> Result<i64, String> {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Time(pub i64);
 
+impl Time {
+    /// The time in Unix ms, if it is in range.
+    pub(super) fn of(ms: i64) -> Option<Self> {
+        in_range(ms).ok().map(Self)
+    }
+}
+
 impl<'de> Deserialize<'de> for Time {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Times;
@@ -71,7 +78,12 @@ pub(super) enum Id<'a> {
     Digits(Digits),
 }
 
-impl Id<'_> {
+impl<'a> Id<'a> {
+    /// A string, if it is neither empty nor too long.
+    pub(super) fn checked(text: Cow<'a, str>) -> Option<Self> {
+        (1..=ID_BYTES).contains(&text.len()).then_some(Self::Text(text))
+    }
+
     pub(super) fn as_str(&self) -> &str {
         match self {
             Id::Text(text) => text,
@@ -109,10 +121,9 @@ impl<'de: 'a, 'a> Deserialize<'de> for Id<'a> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Ids;
         fn checked<'a, E: serde::de::Error>(text: Cow<'a, str>) -> Result<Id<'a>, E> {
-            match text.len() {
-                1..=ID_BYTES => Ok(Id::Text(text)),
-                n => Err(E::custom(format!("an identifier of {n} bytes, expected 1 to {ID_BYTES}"))),
-            }
+            let n = text.len();
+            Id::checked(text)
+                .ok_or_else(|| E::custom(format!("an identifier of {n} bytes, expected 1 to {ID_BYTES}")))
         }
         impl<'de> Visitor<'de> for Ids {
             type Value = Id<'de>;

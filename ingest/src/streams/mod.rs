@@ -21,12 +21,14 @@ mod actions;
 mod cases;
 mod fields;
 mod geometry;
+mod plain;
 mod positions;
 mod reference;
 mod telemetry;
 
 use std::sync::Arc;
 
+use compact_str::CompactString;
 use foldhash::HashMap;
 use model::rows::PAYLOAD_LIMIT;
 use model::{LogPos, Names, Refused, Row, StreamId, Sym, Tick};
@@ -131,7 +133,8 @@ pub struct Decoded {
 /// Names seen, in front of the shared table.
 pub(crate) struct Interner {
     names: Arc<Names>,
-    seen: HashMap<Box<str>, Sym>,
+    /// Short names lie in the table itself: nothing else is read to find one.
+    seen: HashMap<CompactString, Sym>,
 }
 
 impl Interner {

@@ -8,6 +8,7 @@ use model::{Fix, LogPos, Row, StreamId};
 use serde::Deserialize;
 
 use super::fields::{Field, Id, Kind, Number, Text, Time, diagnose, optional, required, tenths, within};
+use super::plain::{self, once};
 use super::{Interner, Parsed, Reason, Stream, Times, geometry};
 
 pub(super) const STREAM: Stream = Stream { id: StreamId::Positions, parse, horizon: true, happened: true };
@@ -31,7 +32,7 @@ const ZERO: f64 = 0.001;
 /// Greatest speed a device can mean, km/h.
 const SPEED_LIMIT: f64 = 1000.0;
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Record<'a> {
     #[serde(borrow)]
     vehicle_id: Id<'a>,
@@ -48,8 +49,56 @@ struct Record<'a> {
     appended_at: Option<Time>,
 }
 
+impl<'a> Record<'a> {
+    /// The record if it is written plainly.
+    fn plain(record: &'a [u8]) -> Option<Self> {
+        let (mut vehicle_id, mut crs, mut working) = (None, None, None);
+        let (mut ts, mut appended_at) = (None, None);
+        let (mut lon, mut lat, mut speed, mut heading) = (None, None, None, None);
+        let (mut mileage, mut satellites) = (None, None);
+        plain::fields(record, |name, value| match name {
+            b"vehicle_id" => once(&mut vehicle_id, value.id()?),
+            b"ts" => once(&mut ts, value.time()?),
+            b"lon" => once(&mut lon, value.number()?),
+            b"lat" => once(&mut lat, value.number()?),
+            b"speed" => once(&mut speed, value.number()?),
+            b"heading" => once(&mut heading, value.number()?),
+            b"working" => once(&mut working, value.boolean()?),
+            b"crs" => once(&mut crs, value.text()?),
+            b"mileage" => once(&mut mileage, value.number()?),
+            b"satellites" => once(&mut satellites, value.number()?),
+            b"appended_at" => once(&mut appended_at, value.time()?),
+            _ => value.skip(),
+        })?;
+        let (vehicle_id, ts, lon, lat) = (vehicle_id?, ts?, lon?, lat?);
+        Some(Self {
+            vehicle_id,
+            ts,
+            lon,
+            lat,
+            speed,
+            heading,
+            working,
+            crs,
+            mileage,
+            satellites,
+            appended_at,
+        })
+    }
+}
+
+/// What the plain reader makes of a record, and what serde does, as text.
+#[cfg(test)]
+pub(super) fn read_both(record: &[u8]) -> (Option<String>, Option<String>) {
+    let general = sonic_rs::from_slice::<Record<'_>>(record).ok();
+    (Record::plain(record).map(|it| format!("{it:?}")), general.map(|it| format!("{it:?}")))
+}
+
 fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, Reason> {
-    let record: Record<'_> = sonic_rs::from_slice(value).map_err(|e| diagnose(value, FIELDS, &e))?;
+    let record = match Record::plain(value) {
+        Some(record) => record,
+        None => sonic_rs::from_slice(value).map_err(|e| diagnose(value, FIELDS, &e))?,
+    };
     let lon = within("lon", record.lon.0, -180.0..=180.0)?;
     let lat = within("lat", record.lat.0, -90.0..=90.0)?;
     if lon.abs() < ZERO && lat.abs() < ZERO {

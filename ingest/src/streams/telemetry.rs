@@ -6,6 +6,7 @@ use model::{LogPos, Quality, Reading, Row, StreamId};
 use serde::Deserialize;
 
 use super::fields::{Field, Id, Kind, Number, Text, Time, diagnose, optional, required, within};
+use super::plain::{self, once};
 use super::{Interner, Parsed, Reason, Stream, Times};
 
 pub(super) const STREAM: Stream = Stream { id: StreamId::Telemetry, parse, horizon: true, happened: true };
@@ -22,7 +23,7 @@ const FIELDS: &[Field] = &[
 /// Greatest magnitude of a value: sums of 10⁻⁹ units stay exact.
 const VALUE_LIMIT: f64 = 1e15;
 
-#[derive(Deserialize)]
+#[derive(Debug, Deserialize)]
 struct Record<'a> {
     #[serde(borrow)]
     sensor_id: Id<'a>,
@@ -35,8 +36,37 @@ struct Record<'a> {
     appended_at: Option<Time>,
 }
 
+impl<'a> Record<'a> {
+    /// The record if it is written plainly.
+    fn plain(record: &'a [u8]) -> Option<Self> {
+        let (mut sensor_id, mut metric, mut quality) = (None, None, None);
+        let (mut ts, mut appended_at, mut number) = (None, None, None);
+        plain::fields(record, |name, value| match name {
+            b"sensor_id" => once(&mut sensor_id, value.id()?),
+            b"ts" => once(&mut ts, value.time()?),
+            b"metric" => once(&mut metric, value.id()?),
+            b"value" => once(&mut number, value.number()?),
+            b"quality" => once(&mut quality, value.text()?),
+            b"appended_at" => once(&mut appended_at, value.time()?),
+            _ => value.skip(),
+        })?;
+        let (sensor_id, ts, metric, value) = (sensor_id?, ts?, metric?, number?);
+        Some(Self { sensor_id, ts, metric, value, quality, appended_at })
+    }
+}
+
+/// What the plain reader makes of a record, and what serde does, as text.
+#[cfg(test)]
+pub(super) fn read_both(record: &[u8]) -> (Option<String>, Option<String>) {
+    let general = sonic_rs::from_slice::<Record<'_>>(record).ok();
+    (Record::plain(record).map(|it| format!("{it:?}")), general.map(|it| format!("{it:?}")))
+}
+
 fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, Reason> {
-    let record: Record<'_> = sonic_rs::from_slice(value).map_err(|e| diagnose(value, FIELDS, &e))?;
+    let record = match Record::plain(value) {
+        Some(record) => record,
+        None => sonic_rs::from_slice(value).map_err(|e| diagnose(value, FIELDS, &e))?,
+    };
     let quality = match record.quality.as_ref().map(|quality| &*quality.0) {
         None | Some("good") => Quality::Good,
         Some("suspect") => Quality::Suspect,

@@ -1,0 +1,348 @@
+//! Records as devices mostly write them, read in one pass.
+//!
+//! **Meaning.** [`fields`] reads a flat JSON object of strings without escapes, short decimal numbers, and booleans. What
+//! it reads is what serde reads, to the bit; whatever it does not read, well-formed or not, is left to serde: nothing is
+//! refused here, so there is one place that finds words for what is wrong.
+//!
+//! **Mechanism.** A number of at most 15 digits is an integer below 2⁵³ divided by a power of ten below 10²³: both are
+//! exact doubles, so their quotient is the nearest one (Clinger, "How to read floating point numbers accurately", 1990).
+//!
+//! **State.** None.
+
+use std::borrow::Cow;
+
+use super::fields::{Id, Number, Text, Time};
+
+/// Digits of the longest number that is read here.
+const DIGITS: usize = 15;
+/// The powers of ten by which such a number may be divided.
+const POWERS: [f64; DIGITS + 1] =
+    [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
+
+/// A place in a record.
+pub(super) struct Plain<'a> {
+    bytes: &'a [u8],
+    at: usize,
+}
+
+/// Reads the object `record`: `field` gets the name of each field and must read its value. `None` as soon as anything is
+/// not plain.
+pub(super) fn fields<'a>(
+    record: &'a [u8],
+    mut field: impl FnMut(&'a [u8], &mut Plain<'a>) -> Option<()>,
+) -> Option<()> {
+    let mut plain = Plain { bytes: record, at: 0 };
+    plain.mark(b'{')?;
+    loop {
+        plain.space();
+        let name = plain.string()?;
+        plain.mark(b':')?;
+        plain.space();
+        field(name, &mut plain)?;
+        plain.space();
+        match plain.next()? {
+            b',' => {}
+            b'}' => break,
+            _ => return None,
+        }
+    }
+    plain.space();
+    (plain.at == record.len()).then_some(())
+}
+
+/// Fills a field's place, once: a field that is there twice is for serde to refuse.
+pub(super) fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
+    place.replace(value).is_none().then_some(())
+}
+
+impl<'a> Plain<'a> {
+    fn peek(&self) -> Option<u8> {
+        self.bytes.get(self.at).copied()
+    }
+
+    fn next(&mut self) -> Option<u8> {
+        let byte = self.peek()?;
+        self.at += 1;
+        Some(byte)
+    }
+
+    fn space(&mut self) {
+        while matches!(self.peek(), Some(b' ' | b'\t' | b'\r' | b'\n')) {
+            self.at += 1;
+        }
+    }
+
+    fn mark(&mut self, mark: u8) -> Option<()> {
+        self.space();
+        (self.next()? == mark).then_some(())
+    }
+
+    /// A string without escapes.
+    fn string(&mut self) -> Option<&'a [u8]> {
+        if self.next()? != b'"' {
+            return None;
+        }
+        let rest = &self.bytes[self.at..];
+        let length = rest.iter().position(|byte| matches!(byte, b'"' | b'\\' | ..0x20))?;
+        if rest[length] != b'"' {
+            return None;
+        }
+        self.at += length + 1;
+        let string = &rest[..length];
+        // What is no UTF-8 is no JSON, in a name too.
+        (string.is_ascii() || std::str::from_utf8(string).is_ok()).then_some(string)
+    }
+
+    /// Sign, digits as an integer, and how many of them come after the point.
+    fn decimal(&mut self) -> Option<(bool, u64, usize)> {
+        let negative = self.peek()? == b'-';
+        self.at += usize::from(negative);
+        let first = self.at;
+        let mut value = 0u64;
+        let mut digits = |this: &mut Self| {
+            let from = this.at;
+            while let Some(digit @ b'0'..=b'9') = this.peek() {
+                value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
+                this.at += 1;
+            }
+            this.at - from
+        };
+        let whole = digits(self);
+        if whole == 0 || (whole > 1 && self.bytes[first] == b'0') {
+            return None;
+        }
+        let mut fraction = 0;
+        if self.peek() == Some(b'.') {
+            self.at += 1;
+            fraction = digits(self);
+            if fraction == 0 {
+                return None;
+            }
+        }
+        // What is longer has wrapped perhaps; an exponent and a negative zero are rare.
+        let plain = whole + fraction <= DIGITS
+            && !matches!(self.peek(), Some(b'e' | b'E'))
+            && !(negative && value == 0);
+        plain.then_some((negative, value, fraction))
+    }
+
+    /// An identifier, as a string.
+    pub(super) fn id(&mut self) -> Option<Id<'a>> {
+        let Text(text) = self.text()?;
+        Id::checked(text)
+    }
+
+    /// A string.
+    pub(super) fn text(&mut self) -> Option<Text<'a>> {
+        std::str::from_utf8(self.string()?).ok().map(|text| Text(Cow::Borrowed(text)))
+    }
+
+    /// A number.
+    pub(super) fn number(&mut self) -> Option<Number> {
+        let (negative, value, fraction) = self.decimal()?;
+        let value = value as f64 / POWERS[fraction];
+        Some(Number(if negative { -value } else { value }))
+    }
+
+    /// A time in Unix ms.
+    pub(super) fn time(&mut self) -> Option<Time> {
+        match self.decimal()? {
+            (false, value, 0) => Time::of(i64::try_from(value).ok()?),
+            _ => None,
+        }
+    }
+
+    /// `true` or `false`.
+    pub(super) fn boolean(&mut self) -> Option<bool> {
+        let rest = &self.bytes[self.at..];
+        let (value, length) = match rest.first()? {
+            b't' if rest.starts_with(b"true") => (true, 4),
+            b'f' if rest.starts_with(b"false") => (false, 5),
+            _ => return None,
+        };
+        self.at += length;
+        Some(value)
+    }
+
+    /// The value of a field that nobody asks for.
+    pub(super) fn skip(&mut self) -> Option<()> {
+        match self.peek()? {
+            b'"' => self.string().map(drop),
+            b't' | b'f' => self.boolean().map(drop),
+            _ => self.decimal().map(drop),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::{Plain, fields};
+    use crate::streams::{positions, telemetry};
+
+    fn number(text: &str) -> Option<f64> {
+        let mut plain = Plain { bytes: text.as_bytes(), at: 0 };
+        let number = plain.number()?.0;
+        (plain.at == text.len()).then_some(number)
+    }
+
+    #[test]
+    fn numbers_are_the_nearest_doubles() {
+        for text in ["0", "7", "-7", "0.1", "109.4791841", "-0.00000000000001", "999999999999999", "36.50"] {
+            assert_eq!(
+                number(text).map(f64::to_bits),
+                Some(text.parse::<f64>().unwrap().to_bits()),
+                "{text}"
+            );
+        }
+        for text in
+            ["", "-", "01", "-01", "1.", ".5", "+1", "1e3", "-0", "-0.0", "1000000000000000", "0x1", "NaN"]
+        {
+            assert_eq!(number(text), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_object_is_read_to_its_end() {
+        let read = |text: &str| {
+            let mut names = Vec::new();
+            fields(text.as_bytes(), |name, value| {
+                names.push(String::from_utf8(name.to_vec()).unwrap());
+                value.skip()
+            })
+            .map(|()| names)
+        };
+        let of = |names: &[&str]| Some(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>());
+        assert_eq!(read("{\"a\":1,\"b\":\"x\"}"), of(&["a", "b"]));
+        assert_eq!(read(" { \"街\" :\ttrue , \"b\" : -2.5 } \r\n"), of(&["街", "b"]));
+        for text in [
+            "",
+            "{",
+            "{}",
+            "{\"a\"}",
+            "{\"a\":}",
+            "{\"a\":1",
+            "{\"a\":1,}",
+            "{\"a\":1}}",
+            "{\"a\":1 \"b\":2}",
+            "{\"a\":\"\\n\"}",
+            "{\"a\\n\":1}",
+            "{\"a\":\"\n\"}",
+            "{\"a\":null}",
+            "{\"a\":[]}",
+            "{\"a\":truth}",
+            "[1]",
+            "{\"a\":1x}",
+        ] {
+            assert_eq!(read(text), None, "{text}");
+        }
+        assert_eq!(fields(b"{\"a\":\"\xff\"}", |_, value| value.skip()), None);
+        assert_eq!(fields(b"{\"\xff\":1}", |_, value| value.skip()), None);
+    }
+
+    /// Values of a field, most of them as they should be.
+    fn value() -> impl Strategy<Value = String> {
+        prop_oneof![
+            4 => (-2_000_000_000i64..2_000_000_000, 0usize..10).prop_map(|(n, scale)| {
+                let digits = format!("{:010}", n.unsigned_abs());
+                let (whole, fraction) = digits.split_at(10 - scale);
+                let whole = whole.trim_start_matches('0');
+                let whole = if whole.is_empty() { "0" } else { whole };
+                let point = if scale > 0 { "." } else { "" };
+                format!("{}{whole}{point}{fraction}", if n < 0 { "-" } else { "" })
+            }),
+            2 => any::<f64>().prop_map(|x| format!("{x:e}")),
+            4 => (1_780_000_000_000u64..1_790_000_000_000).prop_map(|ms| ms.to_string()),
+            1 => any::<i64>().prop_map(|n| n.to_string()),
+            4 => "[a-z0-9-]{1,12}".prop_map(|text| format!("\"{text}\"")),
+            1 => "\\PC{0,4}".prop_map(|text| serde_json::to_string(&text).unwrap()),
+            1 => Just("\"2026-06-01T08:00:00+08:00\"".to_owned()),
+            1 => prop_oneof![Just("null"), Just("true"), Just("false"), Just("[1]"), Just("{}"), Just("\"bad\"")]
+                .prop_map(str::to_owned),
+        ]
+    }
+
+    fn record() -> impl Strategy<Value = Vec<u8>> {
+        const NAMES: [&str; 16] = [
+            "vehicle_id",
+            "sensor_id",
+            "ts",
+            "lon",
+            "lat",
+            "speed",
+            "heading",
+            "working",
+            "crs",
+            "mileage",
+            "satellites",
+            "appended_at",
+            "metric",
+            "value",
+            "quality",
+            "other",
+        ];
+        let field = (proptest::sample::select(&NAMES[..]), value(), 0u8..6);
+        // A record as it should be, some fields of it written anew or twice, and a byte of it changed now and then.
+        let whole = [
+            ("vehicle_id", "\"v\""),
+            ("sensor_id", "\"s\""),
+            ("ts", "1780264800005"),
+            ("lon", "109.5"),
+            ("lat", "36.5"),
+            ("metric", "\"m\""),
+            ("value", "0.5"),
+        ];
+        (
+            proptest::collection::vec(field, 0..6),
+            any::<bool>(),
+            any::<proptest::sample::Index>(),
+            any::<u8>(),
+            0u8..8,
+        )
+            .prop_map(move |(fields, twice, at, byte, change)| {
+                let mut all: Vec<(&str, String, u8)> =
+                    whole.iter().map(|(name, value)| (*name, (*value).to_owned(), 0)).collect();
+                for (name, value, space) in fields {
+                    match all.iter_mut().find(|field| field.0 == name && !twice) {
+                        Some(field) => *field = (name, value, space),
+                        None => all.push((name, value, space)),
+                    }
+                }
+                let space = |n: u8| if n == 1 { " " } else { "" };
+                let fields: Vec<String> = all
+                    .iter()
+                    .map(|(name, value, n)| format!("{}\"{name}\":{}{value}", space(*n), space(n / 2)))
+                    .collect();
+                let mut bytes = format!("{{{}}}", fields.join(",")).into_bytes();
+                if change == 0 {
+                    let at = at.index(bytes.len());
+                    bytes[at] = byte;
+                }
+                bytes
+            })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig { cases: 4096, ..ProptestConfig::default() })]
+
+        #[test]
+        fn what_is_read_is_what_serde_reads(record in record()) {
+            for read in [positions::read_both, telemetry::read_both] {
+                let (plain, general) = read(&record);
+                if let Some(plain) = plain {
+                    prop_assert_eq!(Some(plain), general);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn records_as_devices_write_them_are_plain() {
+        let fix = br#"{"vehicle_id":"sw-1","ts":1780264800005,"lon":109.4791841,"lat":-36.5,"speed":11.3,"heading":180,
+            "working":true,"crs":"gcj02","mileage":69165.0,"satellites":9,"appended_at":1780264800051,"model":"x"}"#;
+        let reading = br#"{"sensor_id": "mh-1", "ts": 1780264800001, "metric": "tilt", "value": 0.9, "quality": "good"}"#;
+        assert!(positions::read_both(fix).0.is_some());
+        assert!(telemetry::read_both(reading).0.is_some());
+    }
+}
