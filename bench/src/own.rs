@@ -10,6 +10,7 @@ use serde_json::Value as Json;
 
 use crate::answers;
 use crate::contestants::{Task, failed, finish, last_json};
+use crate::server::asked_statistics;
 
 /// Chengmai's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
@@ -50,6 +51,9 @@ pub fn replay(task: &Task, output: &Path) -> Result<Json> {
     command.args(["replay", "--input"]).arg(&task.input).arg("--output").arg(&views);
     command.args(["--workers", &task.workers.to_string(), "--tick", &task.tick_ms.to_string()]);
     command.args(["--until", &task.until_ms.to_string()]);
+    for set in asked_statistics() {
+        command.args(["--set", &set]);
+    }
     if !task.views.is_empty() {
         command.args(["--views", &task.views.join(",")]);
     }

@@ -31,6 +31,13 @@ pub struct Server {
     runtime: tokio::runtime::Runtime,
 }
 
+/// Of all statistics of cases the workload asks for those of districts over all time.
+pub fn asked_statistics() -> impl Iterator<Item = String> {
+    let unasked = ["city", "department", "grid", "class", "channel", "post"];
+    let none = unasked.map(|scope| format!("statistics.{scope}="));
+    none.into_iter().chain(["statistics.district=all".to_owned()])
+}
+
 /// The settings of an engine with its data in `folder`, on a free port of loopback.
 pub fn settings(folder: &Path, views: &[String], tick_ms: u64, workers: u16) -> Vec<String> {
     // The workload is a day of some year: nothing of it is too old, and nothing expires.
@@ -45,6 +52,7 @@ pub fn settings(folder: &Path, views: &[String], tick_ms: u64, workers: u16) -> 
         format!("engine.window_retention_ms={EVER_MS}"),
         format!("engine.alert_retention_ms={EVER_MS}"),
     ];
+    sets.extend(asked_statistics());
     if !views.is_empty() {
         sets.push(format!("engine.views={}", views.join(",")));
     }
