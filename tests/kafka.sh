@@ -59,7 +59,10 @@ PROPERTIES
   local class=kafka.tools.StorageTool
   java -cp "$cache/libs/*" "$class" --help >/dev/null 2>&1 || class=org.apache.kafka.tools.StorageTool
   if [ ! -f "$dir/logs/meta.properties" ]; then
-    java -cp "$cache/libs/*" "$class" format --standalone -t "$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=')" \
+    # One word: an id may begin with a dash.
+    local id
+    id=$(head -c 16 /dev/urandom | base64 | tr '+/' '-_' | tr -d '=')
+    java -cp "$cache/libs/*" "$class" format --standalone "--cluster-id=$id" \
       -c "$dir/server.properties" >"$dir/format.log" 2>&1 || { cat "$dir/format.log" >&2; exit 1; }
   fi
   # Where the system can, the broker also ends when this script is killed.

@@ -34,6 +34,9 @@ pub struct Settings {
     pub stopped_below_kmh: f64,
     /// A fix that needs more than this speed, km/h, from its neighbour is a jump.
     pub jump_kmh: f64,
+    /// A fix older than the latest of its vehicle by no more than this is matched from fixes at hand, ms; around an older
+    /// one they are looked up.
+    pub match_kept_ms: i64,
     /// Between two fixes further apart than this nothing counts as swept, ms.
     pub cover_hole_ms: i64,
     /// A vehicle that pauses on a road for longer than this begins a new trip on it, ms.
@@ -184,6 +187,7 @@ impl Default for Settings {
             vehicle_offline_ms: 10 * MINUTE,
             stopped_below_kmh: 3.0,
             jump_kmh: 200.0,
+            match_kept_ms: 60 * MINUTE,
             cover_hole_ms: MINUTE,
             pass_gap_ms: 10 * MINUTE,
             pass_percent: 90,

@@ -85,6 +85,12 @@ impl Params {
         (block * self.block_ms - self.warm_up_ms, (block + 1) * self.block_ms + self.ahead_ms)
     }
 
+    /// The event times that the matches which look at `ts` look at, `[from, to)`.
+    pub fn looked_at(&self, ts: i64) -> (i64, i64) {
+        let (first, last) = self.looked_at_by(ts);
+        (self.window(first).0, self.window(last).1)
+    }
+
     /// The blocks whose match looks at `ts`: first and last.
     pub fn looked_at_by(&self, ts: i64) -> (i64, i64) {
         (self.block(ts - self.ahead_ms), self.block(ts + self.warm_up_ms))

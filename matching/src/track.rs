@@ -7,7 +7,7 @@
 //! blocks; for a fix that is a little late these go back to before it. Any other edit decodes the blocks that look at it
 //! before and after, once per call however many fixes it touches, and what differs is said.
 //!
-//! **State.** 16 bytes per fix. Decoders are a cache of the last blocks and are not exported.
+//! **State.** 16 bytes per fix that is kept ([`Track::keep`]). Decoders are a cache of the last blocks and are not exported.
 
 use std::collections::BTreeMap;
 
@@ -190,13 +190,23 @@ impl Track {
         all
     }
 
-    /// Forgets blocks that end before `ts` and that nothing after `ts` looks at; their pieces stay said.
-    pub fn prune(&mut self, params: &Params, ts: i64) {
+    /// Keeps the fixes that matter to whatever is edited at most `kept_ms` before the last fix, and forgets the others;
+    /// their pieces stay said. Before an edit of an older fix, and before another band, those that it looks at
+    /// ([`Params::looked_at`]) have to be put back; and so have those around the fix that becomes the last one again.
+    pub fn keep(&mut self, params: &Params, kept_ms: i64) {
+        let Some(end) = self.end(params) else { return };
+        // A match of the oldest that may be edited looks a block and more further back.
+        let ts = end - kept_ms - params.block_ms - params.warm_up_ms - params.ahead_ms;
         let (keep, _) = params.looked_at_by(ts - params.warm_up_ms);
         if self.blocks.first_key_value().is_some_and(|(block, _)| *block < keep) {
             self.blocks = self.blocks.split_off(&keep);
             self.hot.retain(|decoder| decoder.block >= keep);
         }
+    }
+
+    /// Puts fixes back that were forgotten, as they were then.
+    pub fn restore(&mut self, params: &Params, fixes: &[Fix]) {
+        fixes.iter().for_each(|fix| self.store(params, *fix));
     }
 
     fn end(&self, params: &Params) -> Option<i64> {

@@ -98,6 +98,9 @@ fn event() -> impl Strategy<Value = Event> {
     ]
 }
 
+/// How long before the last fix the lean track is edited without help.
+const KEPT_MS: i64 = 30_000;
+
 fn params() -> Params {
     // Short blocks, so that a history has many of them.
     Params { block_ms: 300_000, ..Params::default() }
@@ -114,10 +117,12 @@ fn check(events: Vec<Event>) {
     let mut world = world(false);
     let mut judge = self::world(true);
     let (mut track, mut fixes, mut said) = (Track::default(), BTreeMap::new(), BTreeMap::new());
+    // One that keeps hardly anything, and gets back what it looks at.
+    let (mut lean, mut latest) = (Track::default(), i64::MIN);
     let mut band: Band = None;
     let mut edits: Vec<Edit> = Vec::new();
     for event in events.into_iter().chain([Event::Settle]) {
-        let mut out = Vec::new();
+        let (mut out, mut lean_out) = (Vec::new(), Vec::new());
         match event {
             Event::Put { at, x, y, speed, heading, working } => {
                 let fix = Fix {
@@ -138,18 +143,38 @@ fn check(events: Vec<Event>) {
             Event::Band { kind } => {
                 band = [None, Some((30, 150)), Some((80, 250))][usize::from(kind)];
                 track.set_band(&mut world, band, &mut out);
+                lean.restore(&world.params, &fixes.values().copied().collect::<Vec<_>>());
+                lean.set_band(&mut world, band, &mut lean_out);
+                lean.keep(&world.params, KEPT_MS);
             }
             Event::Settle => {
                 // Edits of one time: the last counts.
                 track.edit(&mut world, &edits, &mut out);
-                for edit in edits.drain(..) {
+                let before = fixes.clone();
+                for edit in &edits {
                     match edit {
-                        Edit::Put(fix) => fixes.insert(fix.ts, fix),
-                        Edit::Drop(ts) => fixes.remove(&ts),
+                        Edit::Put(fix) => fixes.insert(fix.ts, *fix),
+                        Edit::Drop(ts) => fixes.remove(ts),
                     };
+                    latest = latest.max(edit.ts());
                 }
+                let last = |fixes: &BTreeMap<i64, Fix>| fixes.last_key_value().map(|(ts, _)| *ts);
+                let old = edits.iter().map(Edit::ts).filter(|ts| *ts < latest - KEPT_MS);
+                let back = last(&fixes).filter(|ts| Some(*ts) < last(&before));
+                for ts in old.chain(back) {
+                    let (from, to) = world.params.looked_at(ts);
+                    let around: Vec<Fix> = before.range(from..to).map(|(_, fix)| *fix).collect();
+                    lean.restore(&world.params, &around);
+                }
+                lean.edit(&mut world, &edits, &mut lean_out);
+                lean.keep(&world.params, KEPT_MS);
+                edits.clear();
             }
         }
+        lean_out.sort_unstable();
+        let mut all_out = out.clone();
+        all_out.sort_unstable();
+        assert_eq!(lean_out, all_out, "one that forgets says the same");
         for (piece, n) in out {
             let count: &mut i64 = said.entry(piece).or_default();
             *count += n;
@@ -165,6 +190,7 @@ fn check(events: Vec<Event>) {
             assert_eq!(said, expected, "fixes {all:?}");
             assert_eq!(track.last(&mut world).map(|(_, road)| road), all.last().map(|_| road));
             assert_eq!(track.len(), all.len());
+            assert_eq!(lean.last(&mut world), track.last(&mut world));
         }
     }
 }

@@ -8,9 +8,12 @@
 //! **Mechanism.** Every worker has all roads, each vehicle's track is at the worker of the vehicle. A fix in order
 //! extends the match of the last ten minutes; a late one matches the ten or twenty minutes around it again, once per
 //! tick however many come. Said are: pieces of roads that were worked on, the road of the latest fix, in which slots of
-//! five minutes a vehicle was present and worked, and whether fixes lie beside roads ([`super::datum`]).
+//! five minutes a vehicle was present and worked, and whether fixes lie beside roads ([`super::datum`]). Only the latest
+//! fixes are kept: with a change of an older one come the fixes around it, which `vehicles` keeps ([`Recalled`]), and with
+//! another speed band come all.
 //!
-//! **State.** 16 bytes per fix within the horizon, two counters per vehicle and slot, and per worker the road network.
+//! **State.** 16 bytes per fix of the last hour or so of a vehicle, two counters per vehicle and slot within the horizon,
+//! and per worker the road network.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -53,6 +56,21 @@ pub type OnRoad = (Sym, Sym);
 /// Slots in which a worker began (+1) or ceased (−1) to hear anything.
 pub type Heard = (i64, i64);
 
+/// Fixes of a vehicle as they are from a tick on, in order of event time: with those that change at that tick, all that
+/// a match of the changed ones looks at and that may not be kept here.
+#[derive(Clone, Debug)]
+pub struct Recalled {
+    /// The vehicle.
+    pub vehicle: Sym,
+    /// Its fixes.
+    pub fixes: Vec<TrackFix>,
+}
+
+/// The numbers of the match.
+pub fn params(settings: &Settings) -> Params {
+    Params { cover_hole_ms: settings.cover_hole_ms, ..Params::default() }
+}
+
 /// What the operator says.
 pub struct Said<'s> {
     /// Pieces, at the worker of the vehicle.
@@ -70,6 +88,7 @@ pub struct Said<'s> {
 #[derive(Clone, Debug)]
 enum In {
     Fix(Delta<TrackFix>),
+    Recalled(Recalled),
     Reference(Delta<CurrentRow>),
 }
 
@@ -110,37 +129,39 @@ struct Matches {
     heard: BTreeMap<i64, u32>,
 }
 
-/// Renders the operator. `roads` are all roads, `vehicles` those of this worker.
+/// Renders the operator. `known` are all roads, and the vehicles of this worker.
 pub fn operate<'s>(
     track: Tagged<'s, Delta<TrackFix>>,
-    roads: Tagged<'s, Delta<CurrentRow>>,
-    vehicles: Tagged<'s, Delta<CurrentRow>>,
+    recalled: Tagged<'s, Recalled>,
+    known: Tagged<'s, Delta<CurrentRow>>,
     wanted: Wanted,
     settings: &Arc<Settings>,
     names: &Arc<Names>,
 ) -> Said<'s> {
-    let params = Params { cover_hole_ms: settings.cover_hole_ms, ..Params::default() };
     let matches = Matches {
         settings: Arc::clone(settings),
         names: Arc::clone(names),
         wanted,
-        world: World::new(params).expect("the parameters of the model are constants that fit each other"),
+        world: World::new(params(settings))
+            .expect("the parameters of the model are constants that fit each other"),
         changes: Vec::new(),
         vehicles: KeyedState::default(),
         heard: BTreeMap::new(),
     };
     let fixes = track.map(|(tick, delta)| (tick, In::Fix(delta)));
-    let known = roads.concat(vehicles).map(|(tick, delta)| (tick, In::Reference(delta)));
-    let mut said = ticked(fixes.concat(known), "matches", matches).partition(5, |(tick, out)| {
-        let port = match &out {
-            Out::Work(_) => 0,
-            Out::Presence(_) => 1,
-            Out::OnRoad(_) => 2,
-            Out::Heard(_) => 3,
-            Out::Beside(_) => 4,
-        };
-        (port, (tick, out))
-    });
+    let recalled = recalled.map(|(tick, recalled)| (tick, In::Recalled(recalled)));
+    let known = known.map(|(tick, delta)| (tick, In::Reference(delta)));
+    let mut said =
+        ticked(fixes.concat(recalled).concat(known), "matches", matches).partition(5, |(tick, out)| {
+            let port = match &out {
+                Out::Work(_) => 0,
+                Out::Presence(_) => 1,
+                Out::OnRoad(_) => 2,
+                Out::Heard(_) => 3,
+                Out::Beside(_) => 4,
+            };
+            (port, (tick, out))
+        });
     let mut port = || said.remove(0);
     Said {
         work: port().flat_map(|(tick, out)| match out {
@@ -209,6 +230,26 @@ impl Matches {
             self.world.network.change(lines);
             self.changes.push(tick);
         }
+    }
+
+    /// Puts fixes back into the track of their vehicle as they were before the changes of this tick, which are in order.
+    fn restore(&mut self, recalled: Recalled, changes: &[Delta<TrackFix>]) {
+        let Recalled { vehicle, mut fixes } = recalled;
+        let first = changes.partition_point(|delta| delta.key().is_some_and(|(id, _)| id < vehicle));
+        let mine =
+            changes[first..].iter().take_while(|delta| delta.key().is_some_and(|(id, _)| id == vehicle));
+        for delta in mine {
+            let Some((_, ts)) = delta.key() else { continue };
+            let at = fixes.partition_point(|fix| fix.ts < ts);
+            match (fixes.get_mut(at).filter(|fix| fix.ts == ts), delta.old) {
+                (Some(fix), Some(old)) => *fix = old,
+                (Some(_), None) => drop(fixes.remove(at)),
+                (None, Some(old)) => fixes.insert(at, old),
+                (None, None) => {}
+            }
+        }
+        let fixes: Vec<Fix> = fixes.iter().map(|fix| self.fix(fix)).filter(|fix| fix.epoch > 0).collect();
+        self.vehicles.entry(vehicle).track.restore(&self.world.params, &fixes);
     }
 
     /// A fix as the matcher takes it, on the network of its own tick.
@@ -281,25 +322,27 @@ impl Ticked for Matches {
 
     fn tick(&mut self, tick: Tick, input: &mut Vec<In>, out: &mut Vec<Out>) {
         let (mut fixes, mut roads) = (Vec::with_capacity(input.len()), Vec::new());
-        let mut work = Vec::new();
+        let (mut recalled, mut bands) = (Vec::new(), Vec::new());
         for row in input.drain(..) {
             match row {
                 In::Fix(delta) => fixes.push(delta),
+                In::Recalled(fixes) => recalled.push(fixes),
                 In::Reference(delta) => match delta.key() {
                     Some((Kind::Road, _)) => roads.push(delta),
-                    Some((_, vehicle)) => {
-                        let track = &mut self.vehicles.entry(vehicle).track;
-                        let mut changes = Vec::new();
-                        track.set_band(&mut self.world, band(delta.new.as_ref()), &mut changes);
-                        work.extend(changes.into_iter().map(|(piece, by)| (vehicle, piece, by)));
-                    }
+                    Some((_, vehicle)) => bands.push((vehicle, band(delta.new.as_ref()))),
                     None => {}
                 },
             }
         }
-        self.change_roads(tick, &roads);
         fixes.sort_unstable_by_key(Delta::key);
-        let (mut edits, mut changes) = (Vec::new(), Vec::new());
+        recalled.into_iter().for_each(|recalled| self.restore(recalled, &fixes));
+        let (mut work, mut edits, mut changes) = (Vec::new(), Vec::new(), Vec::new());
+        for &(vehicle, band) in &bands {
+            let track = &mut self.vehicles.entry(vehicle).track;
+            track.set_band(&mut self.world, band, &mut changes);
+            work.extend(changes.drain(..).map(|(piece, by)| (vehicle, piece, by)));
+        }
+        self.change_roads(tick, &roads);
         let mut fixes = fixes.into_iter().peekable();
         while let Some(delta) = fixes.next() {
             let Some((vehicle, ts)) = delta.key() else { continue };
@@ -333,9 +376,9 @@ impl Ticked for Matches {
                 state.on_road = road;
                 out.push(Out::OnRoad((vehicle, road)));
             }
+            state.track.keep(&self.world.params, self.settings.match_kept_ms);
             if let Some(horizon) = self.settings.horizon_ms {
                 let oldest = now_of(tick) - horizon;
-                state.track.prune(&self.world.params, oldest);
                 state.slots = match state.slots.first_key_value() {
                     Some((slot, _)) if *slot < oldest.div_euclid(SLOT_MS) => {
                         state.slots.split_off(&oldest.div_euclid(SLOT_MS))
@@ -343,6 +386,9 @@ impl Ticked for Matches {
                     _ => std::mem::take(&mut state.slots),
                 };
             }
+        }
+        for (vehicle, _) in bands {
+            self.vehicles.entry(vehicle).track.keep(&self.world.params, self.settings.match_kept_ms);
         }
         if self.wanted.coverage {
             out.extend(work.into_iter().map(Out::Work));

@@ -2,7 +2,7 @@
 //!
 //! [`matches`] is the operator that matches each vehicle's fixes to roads (crate `matching`) and says which pieces of
 //! which roads were worked on; [`shifts`] says to which shift of which day a time belongs; [`swept`] measures one road
-//! in one shift; [`coverage`] keeps all roads and shifts, their [`pieces`] packed, and [`districts`] their sums. [`datum`]
+//! in one shift; [`coverage`] keeps all roads and shifts, their [`pieces`] packed, and [`districts`] their sums. [`point`] packs fixes. [`datum`]
 //! doubts reference systems. The views are `road_coverage` and `district_coverage`.
 
 pub mod coverage;
@@ -10,12 +10,14 @@ pub mod datum;
 pub mod districts;
 pub mod matches;
 pub mod pieces;
+pub mod point;
 pub mod shifts;
 pub mod swept;
 
 use std::sync::Arc;
 
 use model::{Kind, Names, Sym};
+use timely::dataflow::operators::Concat;
 use timely::dataflow::operators::vec::{Broadcast, Filter};
 
 use crate::Settings;
@@ -36,9 +38,10 @@ pub struct Said<'s> {
     pub beside: Tagged<'s, (Sym, datum::Beside)>,
 }
 
-/// Renders the fleet's operators. `current` are the records of this worker.
+/// Renders the fleet's operators. `current` are the records of this worker, `recalled` what changes of `track` need.
 pub fn operate<'s>(
     track: Tagged<'s, Delta<TrackFix>>,
+    recalled: Tagged<'s, matches::Recalled>,
     current: &Tagged<'s, Delta<CurrentRow>>,
     wanted: matches::Wanted,
     settings: &Arc<Settings>,
@@ -47,8 +50,8 @@ pub fn operate<'s>(
     let of =
         |kinds: &'static [Kind]| current.clone().filter(move |(_, delta)| kinds.contains(&kind_of(delta)));
     let roads = of(&[Kind::Road]);
-    let matched =
-        matches::operate(track, roads.clone().broadcast(), of(&[Kind::Vehicle]), wanted, settings, names);
+    let known = roads.clone().broadcast().concat(of(&[Kind::Vehicle]));
+    let matched = matches::operate(track, recalled, known, wanted, settings, names);
     let known = of(&[Kind::Shift, Kind::Vehicle]);
     let road_coverage = coverage::operate(
         matched.work,

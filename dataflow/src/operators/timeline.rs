@@ -4,13 +4,17 @@
 //!
 //! **Mechanism.** Chunks of at most [`CHUNK`] items, each sorted, the latest of them at hand. A record in order is pushed
 //! at the end; a late one finds its chunk by binary search and moves at most a chunk of items, whatever the length of the
-//! history.
+//! history. Items that can be packed ([`Timed::pack`]) are, once two more chunks have begun; whoever looks at one of them
+//! unpacks its chunk, until [`Timeline::rest`].
 //!
-//! **State.** One item per distinct event time since the last [`Timeline::prune`].
+//! **State.** One item per distinct event time since the last [`Timeline::prune`], packed where it can be.
 
+use std::cell::{Cell, OnceCell};
 use std::collections::VecDeque;
+use std::ops::Range;
 
-use serde::{Deserialize, Serialize};
+use serde::ser::SerializeSeq;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// Greatest number of items in a chunk.
 pub const CHUNK: usize = 64;
@@ -18,23 +22,97 @@ pub const CHUNK: usize = 64;
 const NEAR: usize = 4;
 
 /// An item with an event time.
-pub trait Timed {
+pub trait Timed: Sized {
     /// Event time, Unix ms.
     fn ts(&self) -> i64;
+
+    /// Items in order of event time in less room; `None` where that is not worth its while.
+    fn pack(_items: &[Self]) -> Option<Box<[u8]>> {
+        None
+    }
+
+    /// The items that [`Timed::pack`] packed.
+    fn unpack(_bytes: &[u8]) -> Vec<Self> {
+        Vec::new()
+    }
+}
+
+/// Items that lie together, in order; never none.
+#[derive(Clone, Debug)]
+enum Chunk<T> {
+    Open(Vec<T>),
+    Packed(Packed<T>),
+}
+
+#[derive(Clone, Debug)]
+struct Packed<T> {
+    /// Event time of the last item.
+    last: i64,
+    len: usize,
+    bytes: Box<[u8]>,
+    /// The items, while somebody looks at them.
+    items: OnceCell<Vec<T>>,
+}
+
+impl<T: Timed> Chunk<T> {
+    fn items(&self) -> &[T] {
+        match self {
+            Self::Open(items) => items,
+            Self::Packed(packed) => packed.items.get_or_init(|| T::unpack(&packed.bytes)),
+        }
+    }
+
+    fn open(&mut self) -> &mut Vec<T> {
+        if let Self::Packed(packed) = self {
+            *self = Self::Open(packed.items.take().unwrap_or_else(|| T::unpack(&packed.bytes)));
+        }
+        match self {
+            Self::Open(items) => items,
+            Self::Packed(_) => unreachable!("it was opened"),
+        }
+    }
+
+    fn pack(&mut self) {
+        match self {
+            Self::Packed(packed) => drop(packed.items.take()),
+            Self::Open(items) => {
+                if let (Some(last), Some(bytes)) = (items.last(), T::pack(items)) {
+                    let (last, len) = (last.ts(), items.len());
+                    *self = Self::Packed(Packed { last, len, bytes, items: OnceCell::new() });
+                }
+            }
+        }
+    }
+
+    fn last_ts(&self) -> Option<i64> {
+        match self {
+            Self::Open(items) => items.last().map(Timed::ts),
+            Self::Packed(packed) => Some(packed.last),
+        }
+    }
+
+    fn len(&self) -> usize {
+        match self {
+            Self::Open(items) => items.len(),
+            Self::Packed(packed) => packed.len,
+        }
+    }
 }
 
 /// Items in order of event time, at most one per event time.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Timeline<T> {
     /// Full chunks and halves of such, each before the next.
-    older: VecDeque<Vec<T>>,
+    older: VecDeque<Chunk<T>>,
     /// The chunk of the latest items, at hand: whoever asks mostly asks for one of them. Empty only if all is.
     tail: Vec<T>,
+    /// Numbers of the older chunks that somebody looked at or changed.
+    loose: Cell<(usize, usize)>,
 }
 
 impl<T> Default for Timeline<T> {
     fn default() -> Self {
-        Self { older: VecDeque::new(), tail: Vec::new() }
+        Self { older: VecDeque::new(), tail: Vec::new(), loose: Cell::default() }
     }
 }
 
@@ -49,16 +127,36 @@ pub struct Place {
 impl<T: Timed> Timeline<T> {
     fn chunk(&self, chunk: usize) -> &[T] {
         match self.older.get(chunk) {
-            Some(older) => older,
+            Some(older) => {
+                self.loosen(chunk..chunk + 1);
+                older.items()
+            }
             None if chunk == self.older.len() => &self.tail,
             None => &[],
         }
     }
 
     fn chunk_mut(&mut self, chunk: usize) -> &mut Vec<T> {
-        match self.older.get_mut(chunk) {
-            Some(older) => older,
-            None => &mut self.tail,
+        if chunk >= self.older.len() {
+            return &mut self.tail;
+        }
+        self.loosen(chunk..chunk + 1);
+        self.older[chunk].open()
+    }
+
+    fn loosen(&self, chunks: Range<usize>) {
+        let (first, end) = self.loose.get();
+        self.loose.set(match first < end {
+            true => (first.min(chunks.start), end.max(chunks.end)),
+            false => (chunks.start, chunks.end),
+        });
+    }
+
+    /// Packs what was looked at or changed, except the two latest chunks.
+    pub fn rest(&mut self) {
+        let (first, end) = self.loose.take();
+        for chunk in first..end.min(self.older.len().saturating_sub(1)) {
+            self.older[chunk].pack();
         }
     }
 
@@ -69,7 +167,11 @@ impl<T: Timed> Timeline<T> {
         if self.last().is_none_or(|last| last.ts() < ts) {
             if self.tail.len() >= CHUNK {
                 // Whoever fills one chunk mostly fills the next: room for it at once saves growing step by step.
-                self.older.push_back(std::mem::replace(&mut self.tail, Vec::with_capacity(CHUNK)));
+                let full = std::mem::replace(&mut self.tail, Vec::with_capacity(CHUNK));
+                if let Some(last) = self.older.back_mut() {
+                    last.pack();
+                }
+                self.older.push_back(Chunk::Open(full));
             }
             self.tail.push(item);
             return (Place { chunk: self.older.len(), index: self.tail.len() - 1 }, None);
@@ -84,9 +186,12 @@ impl<T: Timed> Timeline<T> {
         if self.chunk(at.chunk).len() >= CHUNK {
             let later = self.chunk_mut(at.chunk).split_off(CHUNK / 2);
             match at.chunk == self.older.len() {
-                true => self.older.push_back(std::mem::replace(&mut self.tail, later)),
-                false => self.older.insert(at.chunk + 1, later),
+                true => self.older.push_back(Chunk::Open(std::mem::replace(&mut self.tail, later))),
+                false => self.older.insert(at.chunk + 1, Chunk::Open(later)),
             }
+            // The chunks after it have other numbers now.
+            let (first, end) = self.loose.get();
+            self.loosen(first.min(at.chunk)..end.max(at.chunk + 1) + 1);
             if at.index > CHUNK / 2 {
                 at = Place { chunk: at.chunk + 1, index: at.index - CHUNK / 2 };
             }
@@ -108,10 +213,10 @@ impl<T: Timed> Timeline<T> {
             }
             index -= 1;
         }
-        if index == 0 && self.older.back().and_then(|chunk| chunk.last()).is_none_or(|last| last.ts() < ts) {
+        if index == 0 && self.older.back().and_then(Chunk::last_ts).is_none_or(|last| last < ts) {
             return Place { chunk: self.older.len(), index };
         }
-        let chunk = self.older.partition_point(|chunk| chunk.last().is_some_and(|last| last.ts() < ts));
+        let chunk = self.older.partition_point(|chunk| chunk.last_ts().is_some_and(|last| last < ts));
         Place { chunk, index: self.chunk(chunk).partition_point(|item| item.ts() < ts) }
     }
 
@@ -156,7 +261,7 @@ impl<T: Timed> Timeline<T> {
         let chunk = self.chunk(at.chunk);
         let tail = if at.chunk < self.older.len() { &self.tail[..] } else { &[] };
         let head = &chunk[at.index.min(chunk.len())..];
-        head.iter().chain(self.older.iter().skip(at.chunk + 1).flatten()).chain(tail)
+        head.iter().chain((at.chunk + 1..self.older.len()).flat_map(|chunk| self.chunk(chunk))).chain(tail)
     }
 
     /// The items before `at`, latest first.
@@ -164,13 +269,14 @@ impl<T: Timed> Timeline<T> {
         let chunk = self.chunk(at.chunk);
         let tail = if at.chunk > self.older.len() { &self.tail[..] } else { &[] };
         let head = &chunk[..at.index.min(chunk.len())];
-        let older = self.older.iter().take(at.chunk).rev().flat_map(|chunk| chunk.iter().rev());
+        let older =
+            (0..at.chunk.min(self.older.len())).rev().flat_map(|chunk| self.chunk(chunk).iter().rev());
         head.iter().rev().chain(tail.iter().rev()).chain(older)
     }
 
     /// All items, in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
-        self.older.iter().flatten().chain(&self.tail)
+        (0..self.older.len()).flat_map(|chunk| self.chunk(chunk)).chain(&self.tail)
     }
 
     /// The latest item.
@@ -194,21 +300,49 @@ impl<T: Timed> Timeline<T> {
 
     /// Forgets whole chunks of items older than `ts`, except the latest `keep` chunks.
     pub fn prune(&mut self, ts: i64, keep: usize) {
-        while self.chunks() > keep && self.chunk(0).last().is_some_and(|last| last.ts() < ts) {
-            if self.older.pop_front().is_none() {
-                self.tail = Vec::new();
-            }
+        let old = |last: Option<i64>| last.is_some_and(|last| last < ts);
+        if self.chunks() <= keep
+            || !old(self.older.front().map_or(self.tail.last().map(T::ts), Chunk::last_ts))
+        {
+            return;
+        }
+        // Chunks get other numbers.
+        self.rest();
+        while self.chunks() > keep && self.older.front().is_some_and(|chunk| old(chunk.last_ts())) {
+            self.older.pop_front();
+        }
+        if self.chunks() > keep && self.older.is_empty() && old(self.tail.last().map(T::ts)) {
+            self.tail = Vec::new();
         }
     }
 
     /// Number of items.
     pub fn len(&self) -> usize {
-        self.older.iter().map(Vec::len).sum::<usize>() + self.tail.len()
+        self.older.iter().map(Chunk::len).sum::<usize>() + self.tail.len()
     }
 
     /// Whether there are no items.
     pub fn is_empty(&self) -> bool {
         self.tail.is_empty()
+    }
+}
+
+/// As the list of its items.
+impl<T: Timed + Serialize> Serialize for Timeline<T> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut list = serializer.serialize_seq(Some(self.len()))?;
+        self.iter().try_for_each(|item| list.serialize_element(item))?;
+        list.end()
+    }
+}
+
+impl<'de, T: Timed + Deserialize<'de>> Deserialize<'de> for Timeline<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut line = Self::default();
+        for item in Vec::<T>::deserialize(deserializer)? {
+            line.insert(item);
+        }
+        Ok(line)
     }
 }
 
@@ -218,20 +352,34 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{CHUNK, Timed, Timeline};
+    use super::{CHUNK, Chunk, Timed, Timeline};
 
     impl Timed for (i64, u32) {
         fn ts(&self) -> i64 {
             self.0
         }
+
+        fn pack(items: &[Self]) -> Option<Box<[u8]>> {
+            // Half of the chunks can be packed.
+            let even = items.first()?.1 % 2 == 0;
+            let bytes = items.iter().flat_map(|(ts, n)| [ts.to_le_bytes(), u64::from(*n).to_le_bytes()]);
+            even.then(|| bytes.flatten().collect())
+        }
+
+        fn unpack(bytes: &[u8]) -> Vec<Self> {
+            let number = |bytes: &[u8]| i64::from_le_bytes(bytes.try_into().unwrap());
+            bytes.chunks(16).map(|item| (number(&item[..8]), number(&item[8..]) as u32)).collect()
+        }
     }
 
     proptest! {
         #[test]
-        fn it_is_a_sorted_map(times in proptest::collection::vec(0i64..2000, 0..4 * CHUNK)) {
+        fn it_is_a_sorted_map(times in proptest::collection::vec((0i64..2000, any::<bool>()), 0..12 * CHUNK)) {
             let (mut line, mut map) = (Timeline::default(), BTreeMap::new());
-            for (n, ts) in times.into_iter().enumerate() {
+            for (n, (ts, later)) in times.into_iter().enumerate() {
+                // Half of them come at the end.
                 let n = n as u32;
+                let ts = if later { i64::from(n) * 4 } else { ts };
                 let (at, replaced) = line.insert((ts, n));
                 prop_assert_eq!(replaced.map(|item: (i64, u32)| item.1), map.insert(ts, n));
                 prop_assert_eq!(line.get(at), Some(&(ts, n)));
@@ -241,10 +389,22 @@ mod tests {
                 let before = map.range(..ts).next_back().map(|(ts, _)| *ts);
                 prop_assert_eq!(line.previous(at).and_then(|p| line.get(p)).map(Timed::ts), before);
                 prop_assert_eq!(line.before(at).next().map(Timed::ts), before);
+                if n % 5 == 0 {
+                    line.rest();
+                }
             }
             prop_assert!(line.iter().map(|item| (item.0, item.1)).eq(map.clone()));
             prop_assert!(line.from(line.first_from(1000)).map(|item| item.0).eq(map.range(1000..).map(|(ts, _)| *ts)));
             prop_assert_eq!(line.len(), map.len());
+            let bytes = postcard::to_stdvec(&line).unwrap();
+            let again: Timeline<(i64, u32)> = postcard::from_bytes(&bytes).unwrap();
+            prop_assert!(again.iter().eq(line.iter()));
+            line.rest();
+            let rests = |chunk: &Chunk<(i64, u32)>| match chunk {
+                Chunk::Open(items) => items[0].1 % 2 == 1,
+                Chunk::Packed(packed) => packed.items.get().is_none(),
+            };
+            prop_assert!(line.older.iter().rev().skip(1).all(rests));
             line.prune(1000, 1);
             prop_assert!(line.from(line.first_from(1000)).map(|item| item.0).eq(map.range(1000..).map(|(ts, _)| *ts)));
         }

@@ -282,6 +282,7 @@ proptest! {
         let settings = Settings {
             coverage_retention_ms: Some(40 * 60_000),
             pass_gap_ms: 100_000,
+            match_kept_ms: 100_000,
             pass_percent: 60,
             // The first tick is at 22:45 of the city, the last at 00:45.
             utc_offset_min: 480 + 345,

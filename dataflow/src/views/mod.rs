@@ -232,11 +232,17 @@ impl<'scope> Context<'scope> {
         let series::Said { sensors, episodes, sites, panes, replaced: replaced_readings } =
             series::operate(inputs.readings, known, inputs.bound.clone(), &settings, names, worker);
         let compounds = series::compound::operate(sites, rules.clone(), &settings, names);
-        let vehicles::Said { vehicles, jumps, replaced: replaced_fixes, track } =
-            vehicles::operate(inputs.fixes, of(&[Kind::Vehicle]), &settings, names);
+        let vehicles::Said { vehicles, jumps, replaced: replaced_fixes, track, recalled } =
+            vehicles::operate(inputs.fixes, of(&[Kind::Vehicle]), heads.roads, &settings, names);
         let asked = fleet::matches::Wanted { coverage: heads.coverage, beside: heads.journeys };
-        let fleet::Said { on_road, road_coverage, district_coverage, beside } =
-            fleet::operate(only(&track, heads.roads), &only(&current, heads.roads), asked, &settings, names);
+        let fleet::Said { on_road, road_coverage, district_coverage, beside } = fleet::operate(
+            only(&track, heads.roads),
+            recalled,
+            &only(&current, heads.roads),
+            asked,
+            &settings,
+            names,
+        );
         let vehicles = vehicles::with_road(only(&vehicles, heads.roads), on_road);
         let cases = cases::operate(inputs.cases, casework, &settings, names);
         let case_rates = case_rates::operate(only(&cases.cases, heads.rates), &settings);

@@ -10,7 +10,7 @@
 //! **Mechanism.** State by vehicle. A fix in order costs O(1); a late one is put in its place and the fixes after it are
 //! judged again until the verdicts agree with what they were, which is one or two fixes on ordinary tracks.
 //!
-//! **State.** One fix per vehicle and event time within the horizon.
+//! **State.** One fix per vehicle and event time within the horizon, packed (`fleet::point`) when it is not of the latest.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -27,7 +27,8 @@ use super::reference::CurrentRow;
 use super::rejects::RefusedRow;
 use super::{Replaced, View};
 use crate::Settings;
-use crate::fleet::matches::OnRoad;
+use crate::fleet::matches::{self, OnRoad, Recalled};
+use crate::fleet::point::Point;
 use crate::operators::delta::{Delta, Keyed};
 use crate::operators::keyed::{KeyedState, batches};
 use crate::operators::publish::ViewRow;
@@ -182,35 +183,6 @@ impl ViewRow for VehicleRow {
     }
 }
 
-/// A fix within its track.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-struct Point {
-    ts: i64,
-    lon: i32,
-    lat: i32,
-    speed: Option<f32>,
-    heading: Option<f32>,
-    working: Option<bool>,
-    jump: bool,
-    partition: u16,
-    offset: u64,
-    tick: Tick,
-}
-
-impl Timed for Point {
-    fn ts(&self) -> i64 {
-        self.ts
-    }
-}
-
-impl Point {
-    /// As it counts: not at all if it is a jump.
-    fn counted(&self, vehicle: Sym) -> Option<TrackFix> {
-        let &Point { ts, lon, lat, speed, heading, working, jump, tick, .. } = self;
-        (!jump).then_some(TrackFix { vehicle, ts, lon, lat, speed, heading, working, tick })
-    }
-}
-
 /// Great-circle distance between two places in 10⁻⁷ degrees, m.
 pub(crate) fn distance_m((lon_a, lat_a): (i32, i32), (lon_b, lat_b): (i32, i32)) -> f64 {
     let radians = |tenths: i32| f64::from(tenths) / DEGREE * std::f64::consts::PI / 180.0;
@@ -290,6 +262,7 @@ struct Out {
     jumps: Vec<(Tick, Delta<RefusedRow>)>,
     replaced: Vec<(Tick, Replaced)>,
     track: Vec<(Tick, Delta<TrackFix>)>,
+    recalled: Vec<(Tick, Recalled)>,
 }
 
 /// What the operator says.
@@ -302,6 +275,8 @@ pub(super) struct Said<'s> {
     pub replaced: Tagged<'s, Replaced>,
     /// Fixes that count, at the vehicle's worker.
     pub track: Tagged<'s, Delta<TrackFix>>,
+    /// Fixes around those that change long after they were there, at the vehicle's worker.
+    pub recalled: Tagged<'s, Recalled>,
 }
 
 struct Tracks {
@@ -311,12 +286,15 @@ struct Tracks {
     /// Vehicles and the places of their fixes, while a tick is taken in.
     order: Vec<(Sym, u32)>,
     verdicts: Verdicts,
+    /// Whether anybody matches fixes.
+    recalls: bool,
 }
 
-/// Renders the operator.
+/// Renders the operator. With `recalls` it says what was around fixes that change long after they were there.
 pub(super) fn operate<'s>(
     fixes: Inbox<Fix>,
     known: Tagged<'s, Delta<CurrentRow>>,
+    recalls: bool,
     settings: &Arc<Settings>,
     names: &Arc<Names>,
 ) -> Said<'s> {
@@ -326,19 +304,22 @@ pub(super) fn operate<'s>(
         vehicles: KeyedState::default(),
         order: Vec::new(),
         verdicts: Verdicts::default(),
+        recalls,
     };
     fed(known.scope(), "vehicles", fixes, known, tracks, |builder| {
         let (mut to_vehicles, vehicles) = Port::new(builder);
         let (mut to_jumps, jumps) = Port::new(builder);
         let (mut to_replaced, replaced) = Port::new(builder);
         let (mut to_track, track) = Port::new(builder);
+        let (mut to_recalled, recalled) = Port::new(builder);
         let send = move |capabilities: &[Capability<Tick>], out: &mut Out| {
             to_vehicles.send(&capabilities[0], &mut out.vehicles);
             to_jumps.send(&capabilities[1], &mut out.jumps);
             to_replaced.send(&capabilities[2], &mut out.replaced);
             to_track.send(&capabilities[3], &mut out.track);
+            to_recalled.send(&capabilities[4], &mut out.recalled);
         };
-        (Said { vehicles, jumps, replaced, track }, send)
+        (Said { vehicles, jumps, replaced, track, recalled }, send)
     })
 }
 
@@ -426,6 +407,24 @@ impl Track {
         gone
     }
 
+    /// The event times that a match of the changed fixes looks at, if it keeps some of them no longer: of fixes older
+    /// than the latest by more than that, and of the latest that counts if that is an earlier one than was said.
+    fn old_span(&self, changed: &[(i64, Option<TrackFix>)], settings: &Settings) -> Option<(i64, i64)> {
+        let (kept_from, params) =
+            (self.points.last()?.ts - settings.match_kept_ms, matches::params(settings));
+        let old = changed.iter().map(|(ts, _)| *ts).take_while(|ts| *ts < kept_from);
+        let latest = self.points.latest(|point| !point.jump).map(|point| point.ts);
+        let back = latest.filter(|ts| self.said.as_ref().is_some_and(|said| *ts < said.ts));
+        let looked_at = old.chain(back).map(|ts| params.looked_at(ts));
+        looked_at.reduce(|all, span| (all.0.min(span.0), all.1.max(span.1)))
+    }
+
+    /// The fixes of a span of event times that count.
+    fn recall(&self, vehicle: Sym, (from, to): (i64, i64)) -> Recalled {
+        let within = self.points.from(self.points.first_from(from)).take_while(|point| point.ts < to);
+        Recalled { vehicle, fixes: within.filter_map(|point| point.counted(vehicle)).collect() }
+    }
+
     /// The row at `now`, and from when on the vehicle is offline.
     fn row(&self, vehicle: Sym, now: i64, settings: &Settings) -> Option<(VehicleRow, i64)> {
         let latest = self.points.latest(|point| !point.jump)?;
@@ -465,7 +464,7 @@ impl Tracks {
         replaced: &mut BTreeMap<(StreamId, u16), i64>,
         out: &mut Out,
     ) {
-        let Self { settings, names, vehicles, verdicts, .. } = self;
+        let Self { settings, names, vehicles, verdicts, recalls, .. } = self;
         let now = i64::try_from(tick).unwrap_or(i64::MAX);
         let refused = |point: &Point| refused(id, point, settings, names);
         vehicles.visit(id, |track| {
@@ -484,6 +483,9 @@ impl Tracks {
             // The first of several changes knows how it was before the tick.
             verdicts.counted.sort_by_key(|(ts, _)| *ts);
             verdicts.counted.dedup_by_key(|(ts, _)| *ts);
+            if *recalls && let Some(span) = track.old_span(&verdicts.counted, settings) {
+                out.recalled.push((tick, track.recall(id, span)));
+            }
             for (ts, was) in verdicts.counted.drain(..) {
                 let is = track.points.get(track.points.first_from(ts));
                 let delta = Delta::between(was, is.and_then(|point| point.counted(id)));
@@ -497,6 +499,7 @@ impl Tracks {
             if let Some(horizon) = settings.horizon_ms {
                 track.points.prune(now - horizon, 2);
             }
+            track.points.rest();
             (now < silent_from).then(|| settings.tick.ceil(silent_from))
         });
     }
@@ -530,12 +533,19 @@ impl Fed for Tracks {
     fn tick(&mut self, tick: Tick, fixes: &mut Vec<Fix>, known: &mut Vec<Delta<CurrentRow>>, out: &mut Out) {
         let mut touched: HashSet<Sym> = HashSet::default();
         let mut replaced: BTreeMap<(StreamId, u16), i64> = BTreeMap::new();
+        let mut judged_anew = Vec::new();
         for delta in known.drain(..) {
             let Some((_, id)) = delta.key() else { continue };
-            self.vehicles.entry(id).reference = match delta.new.map(|row| row.body.typed.clone()) {
+            let track = self.vehicles.entry(id);
+            let reference = match delta.new.map(|row| row.body.typed.clone()) {
                 Some(Typed::Vehicle(vehicle)) => Some(vehicle),
                 _ => None,
             };
+            let band = |reference: &Option<VehicleRef>| reference.as_ref().and_then(|it| it.working_speed);
+            if self.recalls && band(&track.reference) != band(&reference) && !track.points.is_empty() {
+                judged_anew.push(id);
+            }
+            track.reference = reference;
             touched.insert(id);
         }
         touched.extend(self.vehicles.woken(tick));
@@ -559,6 +569,11 @@ impl Fed for Tracks {
         self.order = order;
         for id in touched {
             self.settle(id, tick, std::iter::empty(), &mut replaced, out);
+        }
+        for id in judged_anew {
+            let track = self.vehicles.entry(id);
+            out.recalled.push((tick, track.recall(id, (i64::MIN, i64::MAX))));
+            track.points.rest();
         }
         let replaced = replaced.into_iter();
         out.replaced.extend(replaced.map(|((stream, partition), n)| (tick, (stream, partition, n))));

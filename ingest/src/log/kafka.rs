@@ -28,6 +28,8 @@ use super::{FencedWriter, Log, NewRecord, Reader, Record, Source};
 const REQUEST: Duration = Duration::from_secs(20);
 /// How long a produced record may wait for its acknowledgement.
 const DELIVERY: Duration = Duration::from_secs(60);
+/// How long to wait for room in a full queue before trying again.
+const FULL: Duration = Duration::from_millis(1);
 
 /// How often a reader tries to give its partitions queues of their own before the first of them has something.
 const ASSIGN_TRIES: usize = 10;
@@ -63,22 +65,58 @@ fn failed(what: impl Into<String>, e: KafkaError) -> Error {
     error.caused_by(e)
 }
 
-/// Where each record of a batch went.
-type Places = Arc<Mutex<Vec<Option<std::result::Result<(u16, u64), KafkaError>>>>>;
+/// Where a record went.
+type Place = std::result::Result<(u16, u64), KafkaError>;
+
+/// Records on their way together.
+struct Batch {
+    places: Mutex<Places>,
+    arrived: Condvar,
+}
+
+struct Places {
+    of: Vec<Option<Place>>,
+    /// How many are not known yet.
+    open: usize,
+}
+
+impl Batch {
+    fn new(records: usize) -> Self {
+        let places = Places { of: vec![None; records], open: records };
+        Self { places: Mutex::new(places), arrived: Condvar::new() }
+    }
+
+    fn arrive(&self, index: usize, place: Place) {
+        let mut places = self.places.lock();
+        places.of[index] = Some(place);
+        places.open -= 1;
+        if places.open == 0 {
+            self.arrived.notify_all();
+        }
+    }
+
+    /// Waits until all are known, or the time is over.
+    fn wait(&self, deadline: Instant) -> Vec<Option<Place>> {
+        let mut places = self.places.lock();
+        while places.open > 0 && !self.arrived.wait_until(&mut places, deadline).timed_out() {}
+        places.of.clone()
+    }
+}
 
 struct Deliveries;
 
 impl ClientContext for Deliveries {}
 
 impl ProducerContext for Deliveries {
-    type DeliveryOpaque = Box<(Places, usize)>;
+    type DeliveryOpaque = Box<(Arc<Batch>, usize)>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, opaque: Self::DeliveryOpaque) {
-        let (places, index) = *opaque;
-        places.lock()[index] = Some(match result {
+        let (batch, index) = *opaque;
+        let place = match result {
             Ok(message) => Ok((message.partition() as u16, message.offset() as u64)),
             Err((e, _)) => Err(e.clone()),
-        });
+        };
+        batch.arrive(index, place);
     }
 }
 
@@ -141,17 +179,19 @@ impl KafkaLog {
     }
 }
 
-/// Queues records and waits until all are acknowledged.
+/// Queues records and waits until each of them is acknowledged, whatever else is on its way: partition and offset of each.
 fn produce(
     producer: &ThreadedProducer<Deliveries>,
     topic: &str,
     partition: Option<i32>,
     records: &[NewRecord],
-) -> Result<Places> {
-    let places: Places = Arc::new(Mutex::new(vec![None; records.len()]));
+) -> Result<Vec<(u16, u64)>> {
+    let failed = |e| failed(format!("append to `{topic}`"), e);
+    let deadline = Instant::now() + DELIVERY + REQUEST;
+    let batch = Arc::new(Batch::new(records.len()));
     for (index, record) in records.iter().enumerate() {
         let mut next: BaseRecord<'_, [u8], [u8], _> =
-            BaseRecord::with_opaque_to(topic, Box::new((Arc::clone(&places), index)));
+            BaseRecord::with_opaque_to(topic, Box::new((Arc::clone(&batch), index)));
         if let Some(key) = &record.key {
             next = next.key(key);
         }
@@ -163,25 +203,18 @@ fn produce(
         }
         // A full queue empties as acknowledgements come in.
         while let Err((e, unsent)) = producer.send(next) {
-            if e.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) {
-                return Err(failed(format!("append to `{topic}`"), e));
+            if e.rdkafka_error_code() != Some(RDKafkaErrorCode::QueueFull) || Instant::now() > deadline {
+                return Err(failed(e));
             }
-            producer.flush(REQUEST).map_err(|e| failed(format!("append to `{topic}`"), e))?;
+            std::thread::park_timeout(FULL);
             next = unsent;
         }
     }
-    producer.flush(DELIVERY).map_err(|e| failed(format!("append to `{topic}`"), e))?;
-    Ok(places)
-}
-
-fn collect(places: &Places, topic: &str) -> Result<Vec<(u16, u64)>> {
-    let mut places = places.lock();
-    let place = |place: Option<_>| match place {
-        Some(Ok(place)) => Ok(place),
-        Some(Err(e)) => Err(failed(format!("append to `{topic}`"), e)),
+    let place = |place: Option<Place>| match place {
+        Some(place) => place.map_err(failed),
         None => Err(Error::external(format!("kafka: append to `{topic}` was not acknowledged"))),
     };
-    places.drain(..).map(place).collect()
+    batch.wait(deadline).into_iter().map(place).collect()
 }
 
 impl Log for KafkaLog {
@@ -227,8 +260,7 @@ impl Log for KafkaLog {
     }
 
     fn append(&self, topic: &str, records: Vec<NewRecord>) -> Result<Vec<(u16, u64)>> {
-        let places = produce(&self.producer, topic, None, &records)?;
-        collect(&places, topic)
+        produce(&self.producer, topic, None, &records)
     }
 
     fn reader(&self, sources: Vec<Source>) -> Result<Box<dyn Reader>> {
@@ -328,12 +360,10 @@ impl FencedWriter for KafkaWriter {
     fn append(&mut self, records: Vec<NewRecord>) -> Result<u64> {
         let what = || format!("transaction on `{}`", self.topic);
         self.producer.begin_transaction().map_err(|e| failed(what(), e))?;
-        let written = produce(&self.producer, &self.topic, Some(0), &records)
-            .and_then(|places| collect(&places, &self.topic))
-            .and_then(|places| {
-                self.producer.commit_transaction(REQUEST).map_err(|e| failed(what(), e))?;
-                Ok(places)
-            });
+        let written = produce(&self.producer, &self.topic, Some(0), &records).and_then(|places| {
+            self.producer.commit_transaction(REQUEST).map_err(|e| failed(what(), e))?;
+            Ok(places)
+        });
         match written {
             Ok(places) => Ok(places.last().map_or(0, |(_, offset)| offset + 1)),
             Err(e) => {
