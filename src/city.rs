@@ -434,9 +434,9 @@ pub struct Writer {
 impl StreamWriter for Writer {
     fn append(&self, stream: StreamId, lines: Vec<Vec<u8>>) -> Result<api::Lines> {
         let mut answers: api::Lines = Vec::with_capacity(lines.len());
-        let mut good = Vec::new();
+        let (mut good, mut checker) = (Vec::new(), streams::Checker::default());
         for line in lines {
-            match streams::check(stream, &line) {
+            match checker.check(stream, &line) {
                 Ok(key) => {
                     answers.push(Ok((0, 0)));
                     good.push(record(stream, &key, line));

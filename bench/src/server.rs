@@ -42,10 +42,13 @@ pub fn asked_statistics() -> impl Iterator<Item = String> {
 pub fn settings(folder: &Path, views: &[String], tick_ms: u64, workers: u16) -> Vec<String> {
     // The workload is a day of some year: nothing of it is too old, and nothing expires.
     const EVER_MS: i64 = 100 * 366 * 86_400_000;
+    // As many records a second as at the default tick.
+    let records = (500 * tick_ms).max(100_000);
     let mut sets = vec![
         format!("data.folder={}", folder.display()),
         "api.listen=127.0.0.1:0".to_owned(),
         format!("engine.tick_ms={tick_ms}"),
+        format!("engine.max_records_per_tick={records}"),
         format!("engine.workers={workers}"),
         format!("engine.horizon_ms={EVER_MS}"),
         format!("engine.late_after_ms={EVER_MS}"),

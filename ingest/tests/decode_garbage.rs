@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ingest::streams::{Decoded, Decoder, Limits, RecordMeta, check};
+use ingest::streams::{Checker, Decoded, Decoder, Limits, RecordMeta};
 use model::rows::PAYLOAD_LIMIT;
 use model::{LogPos, Names, Refused, Row, StreamId};
 use proptest::prelude::*;
@@ -466,7 +466,11 @@ fn each_bad_record_is_refused_for_its_own_reason() {
         }
         assert_eq!(&*refused.payload, *record);
         if !code.starts_with("implausible_future") {
-            assert_eq!(check(*stream, record.as_bytes()), Err(reason.to_owned()), "{record}");
+            assert_eq!(
+                Checker::default().check(*stream, record.as_bytes()),
+                Err(reason.to_owned()),
+                "{record}"
+            );
         }
     }
 }
@@ -500,7 +504,11 @@ fn a_long_record_is_cut_at_a_character() {
     assert!(refused.reason.starts_with("too_long: "), "{}", refused.reason);
     assert!(refused.payload.len() > PAYLOAD_LIMIT - 3 && refused.payload.len() <= PAYLOAD_LIMIT);
     assert!(!refused.payload.contains('\u{fffd}'), "no character is cut");
-    assert!(check(Telemetry, long.as_bytes()).is_err_and(|reason| reason.starts_with("too_long")));
+    assert!(
+        Checker::default()
+            .check(Telemetry, long.as_bytes())
+            .is_err_and(|reason| reason.starts_with("too_long"))
+    );
     // Replacements are longer than what they replace.
     let refused = self::refused(Telemetry, &[0xff; 8192]);
     assert!(refused.payload.len() <= PAYLOAD_LIMIT);

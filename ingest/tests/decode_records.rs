@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ingest::streams::{Decoded, Decoder, Limits, RecordMeta, check, parse_time, shipped};
+use ingest::streams::{Checker, Decoded, Decoder, Limits, RecordMeta, parse_time, shipped};
 use model::reference::rule::{Against, Flap, Occasion, Schedule, Side, Usual};
 use model::reference::{Level, Limit, RuleRef, Severity, Signal};
 use model::rows::LimitUnit;
@@ -383,7 +383,7 @@ fn deletions_come_as_no_value_as_null_or_as_words() {
 
 #[test]
 fn keys_are_those_of_the_contract() {
-    let key = |stream, record: &str| check(stream, record.as_bytes()).unwrap();
+    let key = |stream, record: &str| Checker::default().check(stream, record.as_bytes()).unwrap();
     assert_eq!(key(StreamId::Telemetry, r#"{"sensor_id":5,"ts":1700000000000,"metric":"m","value":1}"#), "5");
     assert_eq!(key(StreamId::Positions, r#"{"vehicle_id":"v","ts":1700000000000,"lon":1,"lat":1}"#), "v");
     assert_eq!(key(StreamId::Cases, r#"{"case_id":"c","ts":1700000000000,"event":"filed"}"#), "c");

@@ -11,7 +11,7 @@ use clap::Args;
 use indicatif::ProgressBar;
 use ingest::files::{Line, Lines, open};
 use ingest::log::Log;
-use ingest::streams::{Limits, check};
+use ingest::streams::{Checker, Limits};
 use model::{Error, Result, StreamId};
 
 use crate::city::{live_config, open_log, record};
@@ -67,6 +67,7 @@ struct Loader<'a> {
     counter: Arc<AtomicU64>,
     /// Keys and records.
     batch: Vec<(String, Vec<u8>)>,
+    checker: Checker,
     loaded: u64,
     refused: u64,
 }
@@ -82,7 +83,7 @@ impl Loader<'_> {
     }
 
     fn take(&mut self, place: usize, value: &[u8]) -> Result<()> {
-        match check(self.stream, value) {
+        match self.checker.check(self.stream, value) {
             Ok(key) => self.batch.push((key, value.to_vec())),
             Err(reason) => self.refuse(place, &reason),
         }
@@ -91,6 +92,8 @@ impl Loader<'_> {
 
     fn flush(&mut self) -> Result<()> {
         let batch = std::mem::take(&mut self.batch);
+        // It keeps every name that it has seen.
+        self.checker = Checker::default();
         self.loaded += batch.len() as u64;
         match &self.sink {
             _ if batch.is_empty() => {}
@@ -168,7 +171,8 @@ pub fn run(args: &LoadArgs) -> Result<()> {
         Sink::Log { log, topic }
     };
     let (bar, batch) = (progress(size), Vec::new());
-    let mut loader = Loader { stream, file: &args.file, sink, bar, counter, batch, loaded: 0, refused: 0 };
+    let (file, checker) = (&*args.file, Checker::default());
+    let mut loader = Loader { stream, file, sink, bar, counter, batch, checker, loaded: 0, refused: 0 };
     match geojson {
         true => load_features(&mut loader, input, &mapping)?,
         false => load_lines(&mut loader, input)?,

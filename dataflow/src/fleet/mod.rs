@@ -2,8 +2,8 @@
 //!
 //! [`matches`] is the operator that matches each vehicle's fixes to roads (crate `matching`) and says which pieces of
 //! which roads were worked on; [`shifts`] says to which shift of which day a time belongs; [`swept`] measures one road
-//! in one shift; [`coverage`] keeps all roads and shifts, their [`pieces`] packed, and [`districts`] their sums. [`point`] packs fixes. [`datum`]
-//! doubts reference systems. The views are `road_coverage` and `district_coverage`.
+//! in one shift; [`coverage`] keeps all roads and shifts, their [`pieces`] packed, and [`districts`] their sums. [`point`]
+//! packs fixes, [`datum`] doubts reference systems. The views are `road_coverage` and `district_coverage`.
 
 pub mod coverage;
 pub mod datum;
@@ -38,7 +38,7 @@ pub struct Said<'s> {
     pub beside: Tagged<'s, (Sym, datum::Beside)>,
 }
 
-/// Renders the fleet's operators. `current` are the records of this worker, `recalled` what changes of `track` need.
+/// Renders the fleet's operators. `current` are the records of this worker, `recalled` is what changes of `track` need.
 pub fn operate<'s>(
     track: Tagged<'s, Delta<TrackFix>>,
     recalled: Tagged<'s, matches::Recalled>,

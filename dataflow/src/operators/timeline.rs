@@ -361,7 +361,7 @@ mod tests {
 
         fn pack(items: &[Self]) -> Option<Box<[u8]>> {
             // Half of the chunks can be packed.
-            let even = items.first()?.1 % 2 == 0;
+            let even = items.first()?.1.is_multiple_of(2);
             let bytes = items.iter().flat_map(|(ts, n)| [ts.to_le_bytes(), u64::from(*n).to_le_bytes()]);
             even.then(|| bytes.flatten().collect())
         }
@@ -389,7 +389,7 @@ mod tests {
                 let before = map.range(..ts).next_back().map(|(ts, _)| *ts);
                 prop_assert_eq!(line.previous(at).and_then(|p| line.get(p)).map(Timed::ts), before);
                 prop_assert_eq!(line.before(at).next().map(Timed::ts), before);
-                if n % 5 == 0 {
+                if n.is_multiple_of(5) {
                     line.rest();
                 }
             }
@@ -401,7 +401,7 @@ mod tests {
             prop_assert!(again.iter().eq(line.iter()));
             line.rest();
             let rests = |chunk: &Chunk<(i64, u32)>| match chunk {
-                Chunk::Open(items) => items[0].1 % 2 == 1,
+                Chunk::Open(items) => !items[0].1.is_multiple_of(2),
                 Chunk::Packed(packed) => packed.items.get().is_none(),
             };
             prop_assert!(line.older.iter().rev().skip(1).all(rests));

@@ -238,24 +238,38 @@ impl Decoder {
     }
 }
 
-/// Whether `value` would be taken as a record of `stream`: its key in the log if so, the reason if not.
-///
-/// # Errors
-/// The reason for which it would be refused.
-pub fn check(id: StreamId, value: &[u8]) -> Result<String, String> {
-    check_size(value, Limits::default().max_record_bytes)?;
-    let names = Arc::new(Names::new());
-    let mut interner = Interner { names: Arc::clone(&names), seen: HashMap::default() };
-    let pos = LogPos { stream: id, partition: 0, offset: 0 };
-    let parsed = (stream(id).parse)(&mut interner, value, pos)?;
-    Ok(match parsed.row {
-        Row::Reading(row) => names.resolve(row.sensor).to_owned(),
-        Row::Fix(row) => names.resolve(row.vehicle).to_owned(),
-        Row::Case(row) => names.resolve(row.case).to_owned(),
-        Row::Reference(row) => format!("{}/{}", row.kind.name(), names.resolve(row.id)),
-        Row::Action(row) => names.resolve(row.target).to_owned(),
-        Row::Rejected(_) | Row::Late(_) | Row::Bound(_) => String::new(),
-    })
+/// Looks at records before they are in the log. Its names are its own: those of what is refused stay nowhere else.
+pub struct Checker {
+    names: Arc<Names>,
+    interner: Interner,
+}
+
+impl Default for Checker {
+    fn default() -> Self {
+        let names = Arc::new(Names::new());
+        Self { interner: Interner { names: Arc::clone(&names), seen: HashMap::default() }, names }
+    }
+}
+
+impl Checker {
+    /// Whether `value` would be taken as a record of the stream: its key in the log if so, the reason if not.
+    ///
+    /// # Errors
+    /// The reason for which it would be refused.
+    pub fn check(&mut self, id: StreamId, value: &[u8]) -> Result<String, String> {
+        check_size(value, Limits::default().max_record_bytes)?;
+        let pos = LogPos { stream: id, partition: 0, offset: 0 };
+        let parsed = (stream(id).parse)(&mut self.interner, value, pos)?;
+        let names = &self.names;
+        Ok(match parsed.row {
+            Row::Reading(row) => names.resolve(row.sensor).to_owned(),
+            Row::Fix(row) => names.resolve(row.vehicle).to_owned(),
+            Row::Case(row) => names.resolve(row.case).to_owned(),
+            Row::Reference(row) => format!("{}/{}", row.kind.name(), names.resolve(row.id)),
+            Row::Action(row) => names.resolve(row.target).to_owned(),
+            Row::Rejected(_) | Row::Late(_) | Row::Bound(_) => String::new(),
+        })
+    }
 }
 
 /// The reference records that are loaded by default, as NDJSON.

@@ -7,7 +7,7 @@
 use model::{Fix, LogPos, Row, StreamId};
 use serde::Deserialize;
 
-use super::fields::{Field, Id, Kind, Number, Text, Time, diagnose, optional, required, tenths, within};
+use super::fields::{Field, Id, Kind, Number, Text, Time, optional, required, tenths, within};
 use super::plain::{self, once};
 use super::{Interner, Parsed, Reason, Stream, Times, geometry};
 
@@ -33,7 +33,7 @@ const ZERO: f64 = 0.001;
 const SPEED_LIMIT: f64 = 1000.0;
 
 #[derive(Debug, Deserialize)]
-struct Record<'a> {
+pub(super) struct Record<'a> {
     #[serde(borrow)]
     vehicle_id: Id<'a>,
     ts: Time,
@@ -51,7 +51,7 @@ struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// The record if it is written plainly.
-    fn plain(record: &'a [u8]) -> Option<Self> {
+    pub(super) fn plain(record: &'a [u8]) -> Option<Self> {
         let (mut vehicle_id, mut crs, mut working) = (None, None, None);
         let (mut ts, mut appended_at) = (None, None);
         let (mut lon, mut lat, mut speed, mut heading) = (None, None, None, None);
@@ -87,18 +87,8 @@ impl<'a> Record<'a> {
     }
 }
 
-/// What the plain reader makes of a record, and what serde does, as text.
-#[cfg(test)]
-pub(super) fn read_both(record: &[u8]) -> (Option<String>, Option<String>) {
-    let general = sonic_rs::from_slice::<Record<'_>>(record).ok();
-    (Record::plain(record).map(|it| format!("{it:?}")), general.map(|it| format!("{it:?}")))
-}
-
 fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, Reason> {
-    let record = match Record::plain(value) {
-        Some(record) => record,
-        None => sonic_rs::from_slice(value).map_err(|e| diagnose(value, FIELDS, &e))?,
-    };
+    let record = plain::read(value, Record::plain, FIELDS)?;
     let lon = within("lon", record.lon.0, -180.0..=180.0)?;
     let lat = within("lat", record.lat.0, -90.0..=90.0)?;
     if lon.abs() < ZERO && lat.abs() < ZERO {

@@ -5,7 +5,7 @@
 use model::{LogPos, Quality, Reading, Row, StreamId};
 use serde::Deserialize;
 
-use super::fields::{Field, Id, Kind, Number, Text, Time, diagnose, optional, required, within};
+use super::fields::{Field, Id, Kind, Number, Text, Time, optional, required, within};
 use super::plain::{self, once};
 use super::{Interner, Parsed, Reason, Stream, Times};
 
@@ -24,7 +24,7 @@ const FIELDS: &[Field] = &[
 const VALUE_LIMIT: f64 = 1e15;
 
 #[derive(Debug, Deserialize)]
-struct Record<'a> {
+pub(super) struct Record<'a> {
     #[serde(borrow)]
     sensor_id: Id<'a>,
     ts: Time,
@@ -38,7 +38,7 @@ struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// The record if it is written plainly.
-    fn plain(record: &'a [u8]) -> Option<Self> {
+    pub(super) fn plain(record: &'a [u8]) -> Option<Self> {
         let (mut sensor_id, mut metric, mut quality) = (None, None, None);
         let (mut ts, mut appended_at, mut number) = (None, None, None);
         plain::fields(record, |name, value| match name {
@@ -55,18 +55,8 @@ impl<'a> Record<'a> {
     }
 }
 
-/// What the plain reader makes of a record, and what serde does, as text.
-#[cfg(test)]
-pub(super) fn read_both(record: &[u8]) -> (Option<String>, Option<String>) {
-    let general = sonic_rs::from_slice::<Record<'_>>(record).ok();
-    (Record::plain(record).map(|it| format!("{it:?}")), general.map(|it| format!("{it:?}")))
-}
-
 fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, Reason> {
-    let record = match Record::plain(value) {
-        Some(record) => record,
-        None => sonic_rs::from_slice(value).map_err(|e| diagnose(value, FIELDS, &e))?,
-    };
+    let record = plain::read(value, Record::plain, FIELDS)?;
     let quality = match record.quality.as_ref().map(|quality| &*quality.0) {
         None | Some("good") => Quality::Good,
         Some("suspect") => Quality::Suspect,
