@@ -199,6 +199,10 @@ impl Decoder {
     ) {
         network.candidates(&fix, params, candidates);
         let first = self.states.len();
+        // A quarter more rather than twice as much: each vehicle has two of these.
+        if first + candidates.len() > self.states.capacity() {
+            self.states.reserve_exact(candidates.len() + first / 4);
+        }
         let last = self.frames.last().filter(|last| fix.ts - last.fix.ts <= params.hole_ms);
         match last {
             None => {

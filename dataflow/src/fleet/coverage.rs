@@ -10,7 +10,7 @@
 //! **State.** 24 bytes per piece (at most five minutes of one vehicle on one road) and one row per road, shift and
 //! date, until the retention after the end of the shift.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use foldhash::{HashMap, HashSet};
@@ -27,6 +27,7 @@ use super::swept::{Measuring, Swept};
 use crate::Settings;
 use crate::operators::delta::{Delta, Keyed};
 use crate::operators::keyed::KeyedState;
+use crate::operators::sorted::Sorted;
 use crate::operators::ticked::{Tagged, Ticked, ticked};
 use crate::operators::{route, spread};
 use crate::views::reference::CurrentRow;
@@ -126,7 +127,7 @@ struct Road {
     reference: Option<Arc<RoadRef>>,
     length_mm: i64,
     pieces: Pieces,
-    said: BTreeMap<ShiftDay, RoadRow>,
+    said: Sorted<ShiftDay, RoadRow>,
 }
 
 struct Coverage {
@@ -137,7 +138,7 @@ struct Coverage {
     heard: BTreeSet<ShiftDay>,
     roads: KeyedState<Sym, Road>,
     /// Roads that a vehicle has or had pieces on.
-    driven_by: HashMap<Sym, HashSet<Sym>>,
+    driven_by: HashMap<Sym, Sorted<Sym, ()>>,
     measuring: Measuring,
 }
 
@@ -220,7 +221,7 @@ impl Coverage {
 
     /// All shifts on dates that the road may have a row for.
     fn all_days(&self, road: &Road, now: i64) -> BTreeSet<ShiftDay> {
-        let mut days: BTreeSet<ShiftDay> = road.said.keys().copied().collect();
+        let mut days: BTreeSet<ShiftDay> = road.said.keys().collect();
         days.extend(road.pieces.begin().flat_map(|from_ts| self.shifts.at(from_ts)));
         for plan in road.reference.iter().flat_map(|reference| &reference.plan) {
             if let Some(shift) = self.shifts.get(plan.shift) {
@@ -249,9 +250,9 @@ impl Coverage {
             days.extend(self.planned_now(road, now));
             days.extend(
                 road.said
-                    .values()
-                    .filter(|row| self.changes_at(row, i64::MIN) <= now)
-                    .map(|row| row.shift_day),
+                    .iter()
+                    .filter(|(_, row)| self.changes_at(row, i64::MIN) <= now)
+                    .map(|(day, _)| *day),
             );
         }
         let mut measuring = std::mem::take(&mut self.measuring);
@@ -261,10 +262,7 @@ impl Coverage {
         self.measuring = measuring;
         let Some(road) = self.roads.get_mut(id) else { return };
         for (day, new) in rows {
-            let old = match new {
-                Some(row) => road.said.insert(day, row),
-                None => road.said.remove(&day),
-            };
+            let old = road.said.put(day, new);
             out.extend(Delta::between(old, new));
         }
         if let Some(keep) = self.settings.coverage_retention_ms {
@@ -272,7 +270,7 @@ impl Coverage {
             road.pieces.forget(oldest);
         }
         let Some(road) = self.roads.get(id) else { return };
-        let next = road.said.values().map(|row| self.changes_at(row, now)).min();
+        let next = road.said.iter().map(|(_, row)| self.changes_at(row, now)).min();
         let planned = road.reference.as_ref().is_some_and(|reference| !reference.plan.is_empty());
         let midnight = planned.then(|| self.shifts.time.midnight(self.shifts.time.date(now) + 1));
         // A row that lapses with its date or its shift is looked at then.
@@ -330,8 +328,8 @@ impl Ticked for Coverage {
                                 _ => Sym::EMPTY,
                             };
                             if self.fleets.insert(id, fleet).unwrap_or_default() != fleet {
-                                for road in self.driven_by.get(&id).into_iter().flatten() {
-                                    dirty.entry(*road).or_default().everything = true;
+                                for road in self.driven_by.get(&id).iter().flat_map(|roads| roads.keys()) {
+                                    dirty.entry(road).or_default().everything = true;
                                 }
                             }
                         }
@@ -343,7 +341,7 @@ impl Ticked for Coverage {
             let id = Sym(piece.road);
             self.roads.entry(id).pieces.change(vehicle, &piece, by);
             if by > 0 {
-                self.driven_by.entry(vehicle).or_default().insert(id);
+                self.driven_by.entry(vehicle).or_default().put(id, Some(()));
             }
             dirty.entry(id).or_default().days.extend(self.shifts.at(piece.from_ts));
         }

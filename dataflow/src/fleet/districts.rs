@@ -23,6 +23,7 @@ use super::matches::Presence;
 use super::shifts::{CityTime, LONGEST_MS, SLOT_MS, ShiftDay, Shifts, first_slot, now_of};
 use crate::Settings;
 use crate::operators::delta::{Delta, Keyed};
+use crate::operators::sorted::Sorted;
 use crate::operators::spread;
 use crate::operators::ticked::{Tagged, Ticked, ticked};
 use crate::views::reference::CurrentRow;
@@ -184,7 +185,7 @@ struct Vehicle {
     fleet: Sym,
     district: Sym,
     /// Whether it was present, and whether it worked, by slot.
-    slots: BTreeMap<i64, (i64, i64)>,
+    slots: Sorted<i64, (i32, i32)>,
 }
 
 /// One area in one shift.
@@ -281,10 +282,11 @@ impl Districts {
         if !known.fleets.is_empty() && !known.fleets.contains(&vehicle.fleet) {
             return None;
         }
-        let slots = || vehicle.slots.range(first_slot(start)..first_slot(end));
+        let last = first_slot(end);
+        let slots = || vehicle.slots.from(first_slot(start)).take_while(|(slot, _)| *slot < last);
         slots().any(|(_, (_, works))| *works > 0).then(|| Share {
             district: vehicle.district,
-            present: slots().filter(|(slot, (present, _))| *present > 0 && **slot < over).count() as i64,
+            present: slots().filter(|(slot, (present, _))| *present > 0 && *slot < over).count() as i64,
         })
     }
 
@@ -379,9 +381,8 @@ impl Ticked for Districts {
             }
         }
         for change in presence {
-            let counts =
-                self.vehicles.entry(change.vehicle).or_default().slots.entry(change.slot).or_default();
-            *(if change.works { &mut counts.1 } else { &mut counts.0 }) += change.by;
+            let counts = self.vehicles.entry(change.vehicle).or_default().slots.entry(change.slot);
+            *(if change.works { &mut counts.1 } else { &mut counts.0 }) += change.by as i32;
             let days = self.shifts.at(change.slot * SLOT_MS);
             weigh.extend(days.map(|day| (change.vehicle, day)));
         }
@@ -416,10 +417,8 @@ impl Ticked for Districts {
             moved = self.vehicles.keys().copied().collect();
         }
         for id in moved {
-            let slots =
-                self.vehicles.get(&id).map(|vehicle| vehicle.slots.keys().copied().collect::<Vec<_>>());
-            let slots = slots.unwrap_or_default();
-            weigh.extend(slots.iter().flat_map(|slot| self.shifts.at(slot * SLOT_MS)).map(|day| (id, day)));
+            let slots = self.vehicles.get(&id).into_iter().flat_map(|vehicle| vehicle.slots.keys());
+            weigh.extend(slots.flat_map(|slot| self.shifts.at(slot * SLOT_MS)).map(|day| (id, day)));
             let given = self.days.iter().filter(|(_, day)| day.shares.contains_key(&id));
             weigh.extend(given.map(|(day, _)| (id, *day)));
         }
@@ -453,9 +452,7 @@ impl Districts {
             }
         }
         for vehicle in self.vehicles.values_mut() {
-            while let Some(first) = vehicle.slots.first_entry().filter(|first| *first.key() < oldest) {
-                first.remove();
-            }
+            drop(vehicle.slots.take_while(|slot| slot < oldest));
         }
     }
 }

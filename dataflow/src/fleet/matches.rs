@@ -30,6 +30,7 @@ use super::shifts::{SLOT_MS, now_of};
 use crate::Settings;
 use crate::operators::delta::Delta;
 use crate::operators::keyed::KeyedState;
+use crate::operators::sorted::Sorted;
 use crate::operators::ticked::{Tagged, Ticked, ticked};
 use crate::views::reference::CurrentRow;
 use crate::views::vehicles::TrackFix;
@@ -105,7 +106,7 @@ enum Out {
 struct Vehicle {
     track: Track,
     /// Fixes, and fixes that work, by slot.
-    slots: BTreeMap<i64, (u32, u32)>,
+    slots: Sorted<i64, (u32, u32)>,
     on_road: Sym,
 }
 
@@ -286,7 +287,7 @@ impl Matches {
             return;
         }
         let (vehicle, slot) = (fix.vehicle, fix.ts.div_euclid(SLOT_MS));
-        let counts = self.vehicles.entry(vehicle).slots.entry(slot).or_default();
+        let counts = self.vehicles.entry(vehicle).slots.entry(slot);
         let before = *counts;
         counts.0 = counts.0.saturating_add_signed(by as i32);
         if fix.working == Some(true) {
@@ -294,7 +295,7 @@ impl Matches {
         }
         let after = *counts;
         if after.0 == 0 {
-            self.vehicles.entry(vehicle).slots.remove(&slot);
+            self.vehicles.entry(vehicle).slots.put(slot, None);
         }
         if (before.1 > 0) != (after.1 > 0) {
             out.push(Out::Presence(Presence { vehicle, slot, works: true, by }));
@@ -378,13 +379,8 @@ impl Ticked for Matches {
             }
             state.track.keep(&self.world.params, self.settings.match_kept_ms);
             if let Some(horizon) = self.settings.horizon_ms {
-                let oldest = now_of(tick) - horizon;
-                state.slots = match state.slots.first_key_value() {
-                    Some((slot, _)) if *slot < oldest.div_euclid(SLOT_MS) => {
-                        state.slots.split_off(&oldest.div_euclid(SLOT_MS))
-                    }
-                    _ => std::mem::take(&mut state.slots),
-                };
+                let oldest = (now_of(tick) - horizon).div_euclid(SLOT_MS);
+                drop(state.slots.take_while(|slot| slot < oldest));
             }
         }
         for (vehicle, _) in bands {

@@ -286,7 +286,10 @@ impl<T: Timed> Timeline<T> {
 
     /// The latest item that `is` takes: mostly the last.
     pub fn latest(&self, is: impl Fn(&T) -> bool) -> Option<&T> {
-        self.iter().rev().find(|item| is(item))
+        match self.tail.last() {
+            Some(last) if is(last) => Some(last),
+            _ => self.iter().rev().find(|item| is(item)),
+        }
     }
 
     /// The end.

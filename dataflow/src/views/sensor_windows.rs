@@ -9,7 +9,6 @@
 //!
 //! **State.** One entry per group and pane; a window goes when its end is older than T by the window retention.
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use model::{Column, Sym, Tick, Type, Value, ViewSpec};
@@ -20,6 +19,7 @@ use crate::Settings;
 use crate::operators::delta::{Delta, Keyed};
 use crate::operators::keyed::KeyedState;
 use crate::operators::publish::ViewRow;
+use crate::operators::sorted::Sorted;
 use crate::operators::ticked::{Tagged, Ticked, ticked};
 use crate::operators::{route, spread};
 use crate::series::panes::{Aggregate, Group, PaneChange};
@@ -91,66 +91,75 @@ pub(super) fn operate<'s>(
         let Group { kind: Sym(kind), metric: Sym(metric), district: Sym(district) } = change.group;
         route(kind ^ metric.rotate_left(11) ^ district.rotate_left(22))
     });
-    let windows = Windows { settings: Arc::clone(settings), groups: KeyedState::default() };
+    let windows = Windows {
+        settings: Arc::clone(settings),
+        groups: KeyedState::default(),
+        changed: Vec::new(),
+        starts: Vec::new(),
+    };
     ticked(panes, "sensor_windows", windows)
 }
 
-/// The panes of one group: number → shares by worker.
+/// The panes of one group.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Panes {
-    shares: BTreeMap<i64, BTreeMap<usize, Aggregate>>,
-    /// What was said of each window.
-    said: BTreeMap<i64, Aggregate>,
+    /// By number and worker.
+    shares: Sorted<(i64, usize), Aggregate>,
+    /// What was said of each window, by the number of its first pane.
+    said: Sorted<i64, Aggregate>,
 }
 
 struct Windows {
     settings: Arc<Settings>,
     groups: KeyedState<Group, Panes>,
+    /// Groups and panes that changed, while a tick is taken in.
+    changed: Vec<(Group, i64)>,
+    /// Windows that are put together anew, while a group is.
+    starts: Vec<i64>,
 }
 
 impl Windows {
-    /// When the window that starts at `start` goes.
-    fn goes(&self, start: i64) -> Option<i64> {
-        self.settings.window_retention_ms.map(|retention| start + self.settings.window_ms + retention)
-    }
-
-    fn settle(&mut self, group: Group, changed: BTreeSet<i64>, tick: Tick, out: &mut Vec<Delta<WindowRow>>) {
+    /// Puts the windows of a group together in which panes changed; these are in order.
+    fn settle(
+        &mut self,
+        group: Group,
+        changed: &[(Group, i64)],
+        tick: Tick,
+        out: &mut Vec<Delta<WindowRow>>,
+    ) {
         let (step, width, now) = (self.settings.window_step_ms, self.settings.window_ms, tick as i64);
-        let over = |goes: Option<i64>| goes.is_some_and(|goes| goes <= now);
         let per_window = width / step;
-        let mut starts: BTreeSet<i64> =
-            changed.iter().flat_map(|pane| (0..per_window).map(move |back| pane - back)).collect();
-        if let Some(panes) = self.groups.get(group) {
-            starts.extend(panes.said.keys().take_while(|start| over(self.goes(*start * step))));
+        let mut starts = std::mem::take(&mut self.starts);
+        starts.clear();
+        for (_, pane) in changed {
+            // Those of the pane before it are there already.
+            let first = starts.last().map_or(i64::MIN, |last: &i64| last + 1);
+            starts.extend((pane - per_window + 1).max(first)..=*pane);
         }
-        let keep: BTreeMap<i64, bool> =
-            starts.iter().map(|start| (*start, !over(self.goes(*start * step)))).collect();
+        let kept_ms = self.settings.window_retention_ms.map(|retention| width + retention);
+        let over = |start: i64| kept_ms.is_some_and(|kept_ms| start * step + kept_ms <= now);
         let Some(panes) = self.groups.get_mut(group) else { return };
-        for (start, keep) in keep {
-            let shares = panes
-                .shares
-                .range(start..start + per_window)
-                .flat_map(|(_, shares)| shares.values().copied());
-            let all = shares.reduce(Aggregate::and).filter(|_| keep);
-            let row = |all: &Option<Aggregate>| all.map(|all| WindowRow { group, start: start * step, all });
-            let old = match all {
-                Some(all) => panes.said.insert(start, all),
-                None => panes.said.remove(&start),
-            };
-            out.extend(Delta::between(row(&old), row(&all)));
+        let row =
+            |start: i64, all: Option<Aggregate>| all.map(|all| WindowRow { group, start: start * step, all });
+        let gone = panes.said.take_while(over);
+        out.extend(gone.map(|(start, all)| Delta { old: row(start, Some(all)), new: None }));
+        // What is over has no window any more, whatever changes in its panes.
+        for start in starts.iter().copied().filter(|start| !over(*start)) {
+            let mine = panes.shares.from((start, 0)).take_while(|((pane, _), _)| *pane < start + per_window);
+            let all = mine.map(|(_, share)| *share).reduce(Aggregate::and);
+            let old = panes.said.put(start, all);
+            out.extend(Delta::between(row(start, old), row(start, all)));
         }
+        self.starts = starts;
         // A pane is in no window any more once the one that starts with it has gone.
-        let first = panes.said.keys().next().copied();
-        if self.settings.window_retention_ms.is_some() {
-            match first {
-                Some(first) => panes.shares = panes.shares.split_off(&first),
-                None => panes.shares.clear(),
-            }
+        let first = panes.said.first();
+        if kept_ms.is_some() {
+            drop(panes.shares.take_while(|(pane, _)| first.is_none_or(|first| pane < first)));
         }
         match first {
             Some(first) => {
-                if let Some(goes) = self.goes(first * step) {
-                    self.groups.wake(group, self.settings.tick.ceil(goes));
+                if let Some(kept_ms) = kept_ms {
+                    self.groups.wake(group, self.settings.tick.ceil(first * step + kept_ms));
                 }
             }
             None => self.groups.remove(group),
@@ -163,21 +172,25 @@ impl Ticked for Windows {
     type Out = Delta<WindowRow>;
 
     fn tick(&mut self, tick: Tick, input: &mut Vec<PaneChange>, out: &mut Vec<Delta<WindowRow>>) {
-        let mut changed: BTreeMap<Group, BTreeSet<i64>> = BTreeMap::new();
-        for group in self.groups.woken(tick) {
-            changed.entry(group).or_default();
-        }
+        let mut changed = std::mem::take(&mut self.changed);
+        let mut woken = self.groups.woken(tick);
         for change in input.drain(..) {
-            let shares = self.groups.entry(change.group).shares.entry(change.pane).or_default();
-            match change.share {
-                Some(share) => shares.insert(change.worker, share),
-                None => shares.remove(&change.worker),
-            };
-            changed.entry(change.group).or_default().insert(change.pane);
+            self.groups.entry(change.group).shares.put((change.pane, change.worker), change.share);
+            changed.push((change.group, change.pane));
         }
-        for (group, panes) in changed {
-            self.settle(group, panes, tick, out);
+        changed.sort_unstable();
+        changed.dedup();
+        for panes in changed.chunk_by(|one, next| one.0 == next.0) {
+            self.settle(panes[0].0, panes, tick, out);
+            if !woken.is_empty() {
+                woken.retain(|group| *group != panes[0].0);
+            }
         }
+        for group in woken {
+            self.settle(group, &[], tick, out);
+        }
+        changed.clear();
+        self.changed = changed;
     }
 
     fn due(&self) -> Option<Tick> {

@@ -15,7 +15,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use foldhash::{HashMap, HashSet};
+use foldhash::HashSet;
 use model::reference::VehicleRef;
 use model::rows::DEGREE;
 use model::{Column, Fix, LogPos, Names, StreamId, Sym, Tick, Type, Typed, Value, ViewSpec};
@@ -350,26 +350,31 @@ impl Ticked for Roads {
     type Out = Delta<VehicleRow>;
 
     fn tick(&mut self, _tick: Tick, input: &mut Vec<WithRoad>, out: &mut Vec<Delta<VehicleRow>>) {
-        let mut rows: HashMap<Sym, Option<VehicleRow>> = HashMap::default();
+        // Roads first: then the row that comes is on the road of this tick, and says so at once.
+        for change in input.iter() {
+            if let WithRoad::Road((vehicle, road)) = change {
+                self.vehicles.entry(*vehicle).1 = *road;
+            }
+        }
+        let mut moved = Vec::new();
         for change in input.drain(..) {
             match change {
-                WithRoad::Road((vehicle, road)) => {
-                    let (said, on) = self.vehicles.entry(vehicle);
-                    *on = road;
-                    rows.entry(vehicle).or_insert_with(|| said.clone());
-                }
+                WithRoad::Road((vehicle, _)) => moved.push(vehicle),
                 WithRoad::Vehicle(delta) => {
-                    if let Some(vehicle) = delta.key() {
-                        rows.insert(vehicle, delta.new);
-                    }
+                    let Some(vehicle) = delta.key() else { continue };
+                    let (said, road) = self.vehicles.entry(vehicle);
+                    let new = delta.new.map(|row| VehicleRow { road: *road, ..row });
+                    let old = std::mem::replace(said, new.clone());
+                    out.extend(Delta::between(old, new));
                 }
             }
         }
-        for (vehicle, row) in rows {
+        for vehicle in moved {
             let (said, road) = self.vehicles.entry(vehicle);
-            let new = row.map(|row| VehicleRow { road: *road, ..row });
-            let old = std::mem::replace(said, new.clone());
-            out.extend(Delta::between(old, new));
+            let Some(old) = said.as_ref().filter(|row| row.road != *road).cloned() else { continue };
+            let new = VehicleRow { road: *road, ..old.clone() };
+            *said = Some(new.clone());
+            out.push(Delta { old: Some(old), new: Some(new) });
         }
     }
 
@@ -407,14 +412,18 @@ impl Track {
         gone
     }
 
-    /// The event times that a match of the changed fixes looks at, if it keeps some of them no longer: of fixes older
-    /// than the latest by more than that, and of the latest that counts if that is an earlier one than was said.
+    /// The event times that a match of the changed fixes, which are in order, looks at, if it keeps some of them no longer:
+    /// of fixes older than the latest by more than that, and of the latest that counts if that is an earlier one than
+    /// was said.
     fn old_span(&self, changed: &[(i64, Option<TrackFix>)], settings: &Settings) -> Option<(i64, i64)> {
-        let (kept_from, params) =
-            (self.points.last()?.ts - settings.match_kept_ms, matches::params(settings));
-        let old = changed.iter().map(|(ts, _)| *ts).take_while(|ts| *ts < kept_from);
+        let kept_from = self.points.last()?.ts - settings.match_kept_ms;
         let latest = self.points.latest(|point| !point.jump).map(|point| point.ts);
         let back = latest.filter(|ts| self.said.as_ref().is_some_and(|said| *ts < said.ts));
+        if back.is_none() && changed.first().is_none_or(|(ts, _)| *ts >= kept_from) {
+            return None;
+        }
+        let params = matches::params(settings);
+        let old = changed.iter().map(|(ts, _)| *ts).take_while(|ts| *ts < kept_from);
         let looked_at = old.chain(back).map(|ts| params.looked_at(ts));
         looked_at.reduce(|all, span| (all.0.min(span.0), all.1.max(span.1)))
     }
