@@ -132,6 +132,8 @@ pub struct Lines {
     limit: usize,
     /// Number of the next line, from 0.
     number: u64,
+    /// What of the input's buffer is the last line.
+    taken: usize,
 }
 
 /// One line without its end.
@@ -146,37 +148,59 @@ pub enum Line<'a> {
 impl Lines {
     /// The lines of `input`, none longer than `limit` bytes.
     pub fn new(input: Box<dyn BufRead + Send>, limit: usize) -> Self {
-        Self { input, limit, number: 0 }
+        Self { input, limit, number: 0, taken: 0 }
     }
 
-    /// The next line that is not empty, with its number; `buffer` is where it is kept.
+    /// The next line that is not empty, with its number; `buffer` is where it is kept if it does not lie in one piece.
     ///
     /// # Errors
     /// When the file cannot be read or unpacked.
-    pub fn next<'a>(&mut self, buffer: &'a mut Vec<u8>) -> std::io::Result<Option<(u64, Line<'a>)>> {
+    pub fn next<'a>(&'a mut self, buffer: &'a mut Vec<u8>) -> std::io::Result<Option<(u64, Line<'a>)>> {
         loop {
-            buffer.clear();
-            let limit = self.limit as u64 + 2;
-            let n = (&mut self.input).take(limit).read_until(b'\n', buffer)?;
-            if n == 0 {
-                return Ok(None);
-            }
+            self.input.consume(std::mem::take(&mut self.taken));
+            let there = self.input.fill_buf()?;
+            let end = memchr::memchr(b'\n', there);
             let number = self.number;
             self.number += 1;
-            let whole = buffer.last() == Some(&b'\n') || (n as u64) < limit;
-            if !whole {
-                self.skip_line()?;
+            let is_empty = match end {
+                Some(end) => {
+                    self.taken = end + 1;
+                    let line = &there[..end];
+                    line.iter().all(u8::is_ascii_whitespace)
+                }
+                None => match self.gather(buffer)? {
+                    0 => return Ok(None),
+                    _ => buffer.iter().all(u8::is_ascii_whitespace),
+                },
+            };
+            if is_empty {
+                continue;
             }
-            while matches!(buffer.last(), Some(b'\n' | b'\r')) {
-                buffer.pop();
+            let mut line = match end {
+                // It is there still.
+                Some(end) => &self.input.fill_buf()?[..end],
+                None => &buffer[..],
+            };
+            while let Some((b'\n' | b'\r', rest)) = line.split_last() {
+                line = rest;
             }
-            if buffer.len() > self.limit {
-                return Ok(Some((number, Line::TooLong(buffer))));
-            }
-            if !buffer.iter().all(u8::is_ascii_whitespace) {
-                return Ok(Some((number, Line::Whole(buffer))));
-            }
+            let line = match line.split_at_checked(self.limit + 1) {
+                Some((beginning, _)) => Line::TooLong(beginning),
+                None => Line::Whole(line),
+            };
+            return Ok(Some((number, line)));
         }
+    }
+
+    /// Puts a line together that goes on beyond what has been read; how many bytes it has, or how many of them fit.
+    fn gather(&mut self, buffer: &mut Vec<u8>) -> std::io::Result<usize> {
+        buffer.clear();
+        let limit = self.limit as u64 + 2;
+        let n = (&mut self.input).take(limit).read_until(b'\n', buffer)?;
+        if n as u64 == limit && buffer.last() != Some(&b'\n') {
+            self.skip_line()?;
+        }
+        Ok(n)
     }
 
     fn skip_line(&mut self) -> std::io::Result<()> {

@@ -147,6 +147,23 @@ fn trimming_never_goes_back(log: &dyn Log) {
     assert_eq!(log.append("twice", vec![record("k", "next")]).unwrap(), [(0, 10)]);
 }
 
+fn a_long_append_is_read_in_pieces_from_anywhere(log: &dyn Log) {
+    log.ensure_topic("long", 1, false).unwrap();
+    log.append("long", (0..2500).map(|n| record("k", &n.to_string())).collect()).unwrap();
+    log.append("long", vec![record("k", "2500")]).unwrap();
+    log.trim("long", 0, 1100).unwrap();
+    for (from, pieces) in [(1100, 7), (1999, 999), (2000, 1), (2499, 50)] {
+        let mut reader = log.reader(vec![source("long", 0, from)]).unwrap();
+        let (mut records, deadline) = (Vec::new(), Instant::now() + LONG);
+        while !reader.drained(0) {
+            assert!(Instant::now() < deadline, "the end is never reached");
+            assert!(reader.poll(pieces, Duration::from_millis(100), &mut records).unwrap() <= pieces);
+        }
+        assert_eq!(values(&records), (from..=2500).map(|n| n.to_string()).collect::<Vec<_>>());
+        assert!(records.iter().map(|record| record.offset).eq(from..=2500));
+    }
+}
+
 fn a_paused_source_is_left_alone(log: &dyn Log) {
     for topic in ["pause-a", "pause-b"] {
         log.ensure_topic(topic, 1, false).unwrap();
@@ -253,6 +270,10 @@ macro_rules! suite {
             #[test]
             fn trim_twice() {
                 trimming_never_goes_back(&*$open);
+            }
+            #[test]
+            fn long() {
+                a_long_append_is_read_in_pieces_from_anywhere(&*$open);
             }
             #[test]
             fn pause() {

@@ -359,8 +359,14 @@ struct KafkaWriter {
 impl FencedWriter for KafkaWriter {
     fn append(&mut self, records: Vec<NewRecord>) -> Result<u64> {
         let what = || format!("transaction on `{}`", self.topic);
+        let deadline = Instant::now() + REQUEST;
         self.producer.begin_transaction().map_err(|e| failed(what(), e))?;
         let written = produce(&self.producer, &self.topic, Some(0), &records).and_then(|places| {
+            // A record counts as on its way until its callback has returned, a moment after we heard of it. The client
+            // looks whether any is left before it commits, and if so again only 100 ms later.
+            while self.producer.in_flight_count() > 0 && Instant::now() < deadline {
+                std::thread::yield_now();
+            }
             self.producer.commit_transaction(REQUEST).map_err(|e| failed(what(), e))?;
             Ok(places)
         });

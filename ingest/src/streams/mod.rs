@@ -238,7 +238,11 @@ impl Decoder {
     }
 }
 
-/// Looks at records before they are in the log. Its names are its own: those of what is refused stay nowhere else.
+/// How many names a [`Checker`] keeps; with more it begins anew.
+const CHECKED_NAMES: usize = 10_000;
+
+/// Looks at records before they are in the log. Its names are its own, and not for long: those of what is refused stay
+/// nowhere else.
 pub struct Checker {
     names: Arc<Names>,
     interner: Interner,
@@ -258,6 +262,9 @@ impl Checker {
     /// The reason for which it would be refused.
     pub fn check(&mut self, id: StreamId, value: &[u8]) -> Result<String, String> {
         check_size(value, Limits::default().max_record_bytes)?;
+        if self.names.len() > CHECKED_NAMES {
+            *self = Self::default();
+        }
         let pos = LogPos { stream: id, partition: 0, offset: 0 };
         let parsed = (stream(id).parse)(&mut self.interner, value, pos)?;
         let names = &self.names;

@@ -57,17 +57,17 @@ impl<'a> Record<'a> {
         let (mut lon, mut lat, mut speed, mut heading) = (None, None, None, None);
         let (mut mileage, mut satellites) = (None, None);
         plain::fields(record, |name, value| match name {
-            b"vehicle_id" => once(&mut vehicle_id, value.id()?),
-            b"ts" => once(&mut ts, value.time()?),
-            b"lon" => once(&mut lon, value.number()?),
-            b"lat" => once(&mut lat, value.number()?),
-            b"speed" => once(&mut speed, value.number()?),
-            b"heading" => once(&mut heading, value.number()?),
-            b"working" => once(&mut working, value.boolean()?),
-            b"crs" => once(&mut crs, value.text()?),
-            b"mileage" => once(&mut mileage, value.number()?),
-            b"satellites" => once(&mut satellites, value.number()?),
-            b"appended_at" => once(&mut appended_at, value.time()?),
+            "vehicle_id" => once(&mut vehicle_id, value.id()?),
+            "ts" => once(&mut ts, value.time()?),
+            "lon" => once(&mut lon, value.number()?),
+            "lat" => once(&mut lat, value.number()?),
+            "speed" => once(&mut speed, value.number()?),
+            "heading" => once(&mut heading, value.number()?),
+            "working" => once(&mut working, value.boolean()?),
+            "crs" => once(&mut crs, value.text()?),
+            "mileage" => once(&mut mileage, value.number()?),
+            "satellites" => once(&mut satellites, value.number()?),
+            "appended_at" => once(&mut appended_at, value.time()?),
             _ => value.skip(),
         })?;
         let (vehicle_id, ts, lon, lat) = (vehicle_id?, ts?, lon?, lat?);

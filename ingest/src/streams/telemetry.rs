@@ -42,12 +42,12 @@ impl<'a> Record<'a> {
         let (mut sensor_id, mut metric, mut quality) = (None, None, None);
         let (mut ts, mut appended_at, mut number) = (None, None, None);
         plain::fields(record, |name, value| match name {
-            b"sensor_id" => once(&mut sensor_id, value.id()?),
-            b"ts" => once(&mut ts, value.time()?),
-            b"metric" => once(&mut metric, value.id()?),
-            b"value" => once(&mut number, value.number()?),
-            b"quality" => once(&mut quality, value.text()?),
-            b"appended_at" => once(&mut appended_at, value.time()?),
+            "sensor_id" => once(&mut sensor_id, value.id()?),
+            "ts" => once(&mut ts, value.time()?),
+            "metric" => once(&mut metric, value.id()?),
+            "value" => once(&mut number, value.number()?),
+            "quality" => once(&mut quality, value.text()?),
+            "appended_at" => once(&mut appended_at, value.time()?),
             _ => value.skip(),
         })?;
         let (sensor_id, ts, metric, value) = (sensor_id?, ts?, metric?, number?);
