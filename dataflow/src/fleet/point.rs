@@ -138,7 +138,13 @@ impl Timed for Point {
                 let differs = number.wrapping_sub(expected);
                 if differs != 0 {
                     fix[0] |= 1 << i;
-                    end += postcard::to_slice(&differs, &mut fix[end..]).ok()?.len();
+                    // Small ones of either sign are small without one; seven bits to a byte, as postcard reads them.
+                    let mut left = (differs << 1 ^ differs >> 63) as u64;
+                    while left >= 0x80 {
+                        fix[end] = left as u8 | 0x80;
+                        (left, end) = (left >> 7, end + 1);
+                    }
+                    (fix[end], end) = (left as u8, end + 1);
                 }
             }
             bytes.extend_from_slice(&fix[..end]);

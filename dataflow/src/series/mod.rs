@@ -418,7 +418,8 @@ impl Sensor {
         self.series.iter().fold(heard ^ silences ^ watching, |sum, (_, series)| {
             let judged = series.verdicts.first_key_value().map_or(0, |(rule, _)| i64::from(rule.0));
             let said = series.said.as_ref().map_or(0, |said| said.ts);
-            sum ^ judged ^ said ^ series.points.last().map_or(0, Timed::ts)
+            // All of the last one, which may lie across two lines of the cache.
+            sum ^ judged ^ said ^ series.points.last().map_or(0, |point| point.ts() ^ point.quality as i64)
         })
     }
 
