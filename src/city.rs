@@ -194,8 +194,7 @@ impl City {
         let alerts = open_alerts(&live_config, &specs, &log)?;
         let webhook = start_webhook(config, &live_config, &specs, &log, &names)?;
         let secret = Secret::load_or_create(&secret_path(config))?;
-        let writer: Arc<dyn StreamWriter> =
-            Arc::new(Writer { log: Arc::clone(&log), config: live_config.clone() });
+        let writer: Arc<dyn StreamWriter> = Arc::new(Writer::new(Arc::clone(&log), live_config.clone()));
         let health: Arc<dyn Health> = Arc::clone(&state) as _;
         let mut api_config = ApiConfig::new(config.api.listen, config.api.dashboards.clone(), secret);
         api_config.utc_offset_min = config.engine.utc_offset_min;
@@ -423,18 +422,31 @@ fn run_embedded(config: EmbeddedConfig) -> Result<(String, String, String, Embed
     Ok((url, user, password, Embedded { stop: Some(stop), thread: Some(thread) }))
 }
 
+/// Checkers that are kept for the posts to come.
+const CHECKERS: usize = 8;
+
 /// Appends records that came over HTTP or from a file.
 pub struct Writer {
     /// The log.
     pub log: Arc<dyn Log>,
     /// Names of topics.
     pub config: LiveConfig,
+    /// Those that nobody uses at the moment, at most [`CHECKERS`].
+    checkers: parking_lot::Mutex<Vec<streams::Checker>>,
+}
+
+impl Writer {
+    /// A writer to these topics of `log`.
+    pub fn new(log: Arc<dyn Log>, config: LiveConfig) -> Self {
+        Self { log, config, checkers: parking_lot::Mutex::default() }
+    }
 }
 
 impl StreamWriter for Writer {
     fn append(&self, stream: StreamId, lines: Vec<Vec<u8>>) -> Result<api::Lines> {
         let mut answers: api::Lines = Vec::with_capacity(lines.len());
-        let (mut good, mut checker) = (Vec::new(), streams::Checker::default());
+        let mut good = Vec::with_capacity(lines.len());
+        let mut checker = self.checkers.lock().pop().unwrap_or_default();
         for line in lines {
             match checker.check(stream, &line) {
                 Ok(key) => {
@@ -444,6 +456,11 @@ impl StreamWriter for Writer {
                 Err(reason) => answers.push(Err(reason)),
             }
         }
+        let mut checkers = self.checkers.lock();
+        if checkers.len() < CHECKERS {
+            checkers.push(checker);
+        }
+        drop(checkers);
         let mut places = self.log.append(&self.config.topic(stream), good)?.into_iter();
         for answer in answers.iter_mut().filter(|answer| answer.is_ok()) {
             *answer = places

@@ -283,7 +283,9 @@ impl Connection {
         let mut resumed = None;
         if let Some(lower) = since.map(|tick| tick.saturating_add(1)) {
             for _ in 0..RESUME_ATTEMPTS {
-                let Ok(changes) = self.shared.store.since(lower) else { break };
+                let Ok(changes) = self.shared.store.since(lower, |view| view == subscription.view) else {
+                    break;
+                };
                 // The span must end where the connection stands; a frame may have come in between.
                 if changes.upper == self.upper {
                     resumed = Some(changes);
@@ -338,7 +340,8 @@ impl Connection {
         }
         let (messages, upper) = {
             let store = &self.shared.store;
-            let since = match store.since(self.upper) {
+            let wanted = |view| self.subscriptions.values().any(|subscription| subscription.view == view);
+            let since = match store.since(self.upper, wanted) {
                 Ok(since) => since,
                 Err(Gone { .. }) => return Err(self.too_slow()),
             };

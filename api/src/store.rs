@@ -57,7 +57,8 @@ fn values_weight(values: &[Value]) -> usize {
     size_of_val(values) + values.iter().map(text).sum::<usize>()
 }
 
-type Key = Box<[Value]>;
+/// Shared: a key that changes in every frame is in the table, in the history and with whoever is told.
+type Key = Arc<[Value]>;
 type Table = HashMap<Key, Arc<Row>>;
 /// A key and its new row; without one it is gone.
 type Put = (Key, Option<Arc<Row>>);
@@ -76,14 +77,11 @@ struct Applied {
 }
 
 impl Applied {
-    /// The keys of `view` that the frame touches, as they were when its changes before `at` were made.
-    fn before(&self, view: ViewId, key: usize, at: Tick) -> Before {
-        let mut rows: Before = self
-            .undo
-            .iter()
-            .filter(|(of, _)| *of == view)
-            .flat_map(|(_, rows)| rows.iter().map(|(key, row)| (key.clone(), row.clone())))
-            .collect();
+    /// The keys of `view` that the frame touches, as they were when its changes before `at` were made, into `rows`.
+    fn before(&self, view: ViewId, key: usize, at: Tick, rows: &mut Before) {
+        for (_, undo) in self.undo.iter().filter(|(of, _)| *of == view) {
+            rows.extend(undo.iter().map(|(key, row)| (Arc::clone(key), row.clone())));
+        }
         if at > self.lower
             && let Some(frame) = &self.frame
         {
@@ -93,7 +91,6 @@ impl Applied {
                 rows.insert(change.row[..key].into(), row);
             }
         }
-        rows
     }
 }
 
@@ -329,7 +326,7 @@ impl Store {
         let key = self.spec(view).key;
         let mut then = Before::default();
         for applied in inner.frames.iter().rev().take_while(|applied| applied.upper > at) {
-            then.extend(applied.before(view, key, at));
+            applied.before(view, key, at, &mut then);
         }
         let table = &inner.tables[usize::from(view.0)];
         let same = table.iter().filter(|(key, _)| !then.contains_key(*key)).map(|(_, row)| Arc::clone(row));
@@ -337,11 +334,15 @@ impl Store {
         Ok(Snapshot { tick: tick.min(inner.tick), rows })
     }
 
-    /// What has changed from the tick `lower` on.
+    /// What has changed from the tick `lower` on, at least in the views that are `wanted`.
     ///
     /// # Errors
     /// When `lower` is older than the history, or ahead of it.
-    pub fn since(&self, lower: Tick) -> std::result::Result<Arc<Since>, Gone> {
+    pub fn since(
+        &self,
+        lower: Tick,
+        wanted: impl Fn(ViewId) -> bool,
+    ) -> std::result::Result<Arc<Since>, Gone> {
         let inner = self.inner.read();
         let oldest = inner.frames.front().map_or(inner.upper, |first| first.lower);
         if lower < oldest || lower > inner.upper {
@@ -355,9 +356,10 @@ impl Store {
         let covered = || inner.frames.iter().rev().take_while(|applied| applied.upper > lower);
         // From the newest to the oldest: what a key was before the oldest of them is what counts.
         for applied in covered() {
-            for (view, _) in &applied.undo {
-                let rows = applied.before(*view, self.spec(*view).key, lower);
-                first[usize::from(view.0)].extend(rows);
+            // What the last frame changed is for everybody.
+            for (view, _) in applied.undo.iter().filter(|(view, _)| is_last || wanted(*view)) {
+                let rows = &mut first[usize::from(view.0)];
+                applied.before(*view, self.spec(*view).key, lower, rows);
             }
         }
         let touches = |(rows, table): (Before, &Table)| {

@@ -92,8 +92,6 @@ impl Loader<'_> {
 
     fn flush(&mut self) -> Result<()> {
         let batch = std::mem::take(&mut self.batch);
-        // It keeps every name that it has seen.
-        self.checker = Checker::default();
         self.loaded += batch.len() as u64;
         match &self.sink {
             _ if batch.is_empty() => {}

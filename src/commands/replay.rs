@@ -40,6 +40,10 @@ pub struct ReplayArgs {
     /// Stop at this time (Unix ms)
     #[arg(long)]
     until: Option<i64>,
+    /// Correct nothing that lies back further than this, ms, and forget what only that would need; what comes later still
+    /// is told in `late_ledger`. Without it everything is kept, whatever memory that takes
+    #[arg(long, value_name = "MS", value_parser = clap::value_parser!(i64).range(0..))]
+    horizon: Option<i64>,
     /// Only these views, separated by commas; a view that nobody asks for costs nothing
     #[arg(long, value_delimiter = ',', conflicts_with = "decode_only")]
     views: Option<Vec<String>>,
@@ -68,7 +72,7 @@ pub fn run(args: &ReplayArgs) -> Result<()> {
     let options = files::ReplayOptions {
         tick,
         until: args.until,
-        limits: Limits { horizon_ms: None, ..Limits::default() },
+        limits: Limits { horizon_ms: args.horizon, ..Limits::default() },
     };
     let moved = |bytes| bar.set_position(bytes);
     let stats = match &args.output {
@@ -102,7 +106,8 @@ fn replay(
     let configured = args.config.load()?.dataflow().keep_everything();
     let views = args.views.clone().or(configured.views);
     let frames = if args.changes { Frames::Changes } else { Frames::Last };
-    let settings = Settings { tick: options.tick, views, frames, ..configured };
+    let horizon_ms = args.horizon;
+    let settings = Settings { tick: options.tick, views, frames, horizon_ms, ..configured };
     let specs = dataflow::specs_of(&settings)?;
     let mut engine = Engine::start(&settings, usize::from(args.workers), names)?;
     let frames = engine.frames();
