@@ -103,6 +103,49 @@ fn garbage_is_kept_and_harms_nothing() {
 }
 
 /// The same files, any number of workers: the same bytes, and changes that add up to the rows.
+/// With a horizon what comes within it corrects, and what comes later is told and changes nothing.
+#[test]
+fn a_replay_with_a_horizon_corrects_no_further_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let (input, output) = (folder.path().join("in"), folder.path().join("out"));
+    fs::create_dir(&input).unwrap();
+    let start = 1_700_000_000_000_i64;
+    // Half an hour of readings, one a second; then one of the last minute again, and one of the first.
+    let reading = |ts: i64, at: i64, value: i64| {
+        format!(
+            "{{\"sensor_id\":\"s\",\"metric\":\"m\",\"ts\":{ts},\"appended_at\":{at},\"value\":{value}}}\n"
+        )
+    };
+    let mut file: String = (0..1800).map(|n| reading(start + n * 1000, start + n * 1000, 1)).collect();
+    let end = start + 1800 * 1000;
+    let (within, beyond) = (end - 60_000, start + 30_000);
+    file += &reading(within, end, 100);
+    file += &reading(beyond, end, 100);
+    fs::write(input.join("telemetry.ndjson"), file).unwrap();
+    let greatest = |windows: &[Json], at: i64| {
+        let holds = |row: &&Json| {
+            let from = row["window_start"].as_i64().unwrap();
+            (from..from + 300_000).contains(&at)
+        };
+        windows.iter().filter(holds).map(|row| row["max"].as_f64().unwrap()).fold(0.0, f64::max)
+    };
+    for (horizon, corrected, told) in [(None, 100.0, 0), (Some("600000"), 1.0, 1)] {
+        let mut arguments =
+            vec!["replay", "--input", input.to_str().unwrap(), "--output", output.to_str().unwrap()];
+        arguments.extend(horizon.iter().flat_map(|horizon| ["--horizon", horizon]));
+        let done = chengmai(&arguments);
+        assert!(done.status.success(), "{}", text(&done.stderr));
+        let windows = rows(&output, "sensor_windows");
+        assert_eq!(
+            [greatest(&windows, within), greatest(&windows, beyond)],
+            [100.0, corrected],
+            "{horizon:?}"
+        );
+        let ledger = rows(&output, "late_ledger");
+        assert_eq!(ledger.len(), told, "{horizon:?}: {ledger:?}");
+    }
+}
+
 #[test]
 fn replays_agree_byte_for_byte() {
     let folder = tempfile::tempdir().unwrap();

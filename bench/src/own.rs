@@ -15,6 +15,9 @@ use crate::server::asked_statistics;
 /// Chengmai's version.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
+/// Twice as long as the workload's records are late at most, ms.
+const HORIZON_MS: i64 = 600_000;
+
 fn with_version(mut said: Json) -> Json {
     said["version"] = VERSION.into();
     said
@@ -41,7 +44,7 @@ pub fn floor(task: &Task, output: &Path) -> Result<Json> {
     last_json("floor", &finish("floor", &mut command)?).map(with_version)
 }
 
-/// Chengmai from files.
+/// Chengmai from files, told how late records may be.
 ///
 /// # Errors
 /// When the process fails or its views cannot be read.
@@ -50,7 +53,7 @@ pub fn replay(task: &Task, output: &Path) -> Result<Json> {
     let mut command = Command::new(&task.program);
     command.args(["replay", "--input"]).arg(&task.input).arg("--output").arg(&views);
     command.args(["--workers", &task.workers.to_string(), "--tick", &task.tick_ms.to_string()]);
-    command.args(["--until", &task.until_ms.to_string()]);
+    command.args(["--until", &task.until_ms.to_string(), "--horizon", &HORIZON_MS.to_string()]);
     for set in asked_statistics() {
         command.args(["--set", &set]);
     }
