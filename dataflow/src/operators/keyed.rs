@@ -40,9 +40,70 @@ pub fn batches<K: PartialEq>(order: &[(K, u32)]) -> impl Iterator<Item = &[(K, u
 pub struct KeyedState<K, S> {
     /// Where the state of a key is: small, so that it stays in the cache.
     places: HashMap<K, u32>,
-    /// The states in one piece of memory; the last one takes the place of one that is forgotten.
-    states: Vec<Kept<K, S>>,
+    /// The last state takes the place of one that is forgotten.
+    states: Pages<Kept<K, S>>,
     appointments: Parking<K>,
+}
+
+/// A list in pages of [`PAGE`] items: it grows page by page, and nothing that is there is moved for that. A list in one
+/// piece would be copied as a whole each time it doubles, and a tick would wait for it.
+#[derive(Debug)]
+struct Pages<T> {
+    /// All full but the last, which is not empty.
+    pages: Vec<Vec<T>>,
+}
+
+/// Items in a page.
+const PAGE: usize = 256;
+
+impl<T> Default for Pages<T> {
+    fn default() -> Self {
+        Self { pages: Vec::new() }
+    }
+}
+
+impl<T> Pages<T> {
+    fn len(&self) -> usize {
+        self.pages.last().map_or(0, |last| (self.pages.len() - 1) * PAGE + last.len())
+    }
+
+    fn get(&self, at: u32) -> Option<&T> {
+        self.pages.get(at as usize / PAGE)?.get(at as usize % PAGE)
+    }
+
+    fn get_mut(&mut self, at: u32) -> Option<&mut T> {
+        self.pages.get_mut(at as usize / PAGE)?.get_mut(at as usize % PAGE)
+    }
+
+    fn push(&mut self, item: T) {
+        if self.pages.last().is_none_or(|last| last.len() == PAGE) {
+            // The first page grows as any list does: it may be all there is.
+            self.pages.push(Vec::with_capacity(if self.pages.is_empty() { 0 } else { PAGE }));
+        }
+        if let Some(last) = self.pages.last_mut() {
+            last.push(item);
+        }
+    }
+
+    /// Takes an item out and puts the last one in its place.
+    fn swap_remove(&mut self, at: u32) {
+        let last = self.pages.last_mut().and_then(Vec::pop);
+        if self.pages.last().is_some_and(Vec::is_empty) {
+            self.pages.pop();
+        }
+        // If it was the last one, its place is no more.
+        if let (Some(place), Some(last)) = (self.get_mut(at), last) {
+            *place = last;
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &T> {
+        self.pages.iter().flatten()
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = &mut T> {
+        self.pages.iter_mut().flatten()
+    }
 }
 
 #[derive(Debug)]
@@ -54,7 +115,7 @@ struct Kept<K, S> {
 
 impl<K, S> Default for KeyedState<K, S> {
     fn default() -> Self {
-        Self { places: HashMap::default(), states: Vec::new(), appointments: Parking::default() }
+        Self { places: HashMap::default(), states: Pages::default(), appointments: Parking::default() }
     }
 }
 
@@ -68,12 +129,12 @@ impl<K: Hash + Eq + Copy, S> KeyedState<K, S> {
             self.states.push(Kept { key, appointment: None, state: S::default() });
             place
         });
-        &mut self.states[place as usize]
+        self.states.get_mut(place).expect("places are those of states")
     }
 
     fn find(&mut self, key: K) -> Option<&mut Kept<K, S>> {
         let place = *self.places.get(&key)?;
-        self.states.get_mut(place as usize)
+        self.states.get_mut(place)
     }
 
     /// The state of `key`, made new if there is none.
@@ -114,14 +175,14 @@ impl<K: Hash + Eq + Copy, S> KeyedState<K, S> {
     /// The state of `key`, if there is one.
     pub fn get(&self, key: K) -> Option<&S> {
         let place = *self.places.get(&key)?;
-        self.states.get(place as usize).map(|kept| &kept.state)
+        self.states.get(place).map(|kept| &kept.state)
     }
 
     /// Forgets `key`.
     pub fn remove(&mut self, key: K) {
         let Some(place) = self.places.remove(&key) else { return };
-        self.states.swap_remove(place as usize);
-        if let Some(moved) = self.states.get(place as usize) {
+        self.states.swap_remove(place);
+        if let Some(moved) = self.states.get(place) {
             self.places.insert(moved.key, place);
         }
     }
@@ -143,7 +204,7 @@ impl<K: Hash + Eq + Copy, S> KeyedState<K, S> {
 
     /// Whether there are no keys.
     pub fn is_empty(&self) -> bool {
-        self.states.is_empty()
+        self.len() == 0
     }
 
     /// Wakes `key` at `due` or before.
@@ -215,7 +276,7 @@ impl<K: Hash + Eq + Copy, S> KeyedState<K, S> {
 
 #[cfg(test)]
 mod tests {
-    use super::{AHEAD, KeyedState, batches};
+    use super::{AHEAD, KeyedState, PAGE, batches};
 
     #[test]
     fn batches_end_where_a_key_does() {
@@ -246,6 +307,29 @@ mod tests {
             Vec::<u32>::new(),
             "the appointment at 300 was made before the one that came true"
         );
+    }
+
+    #[test]
+    fn pages_come_and_go() {
+        let mut state: KeyedState<u32, u32> = KeyedState::default();
+        let all = |state: &KeyedState<u32, u32>| {
+            let mut all: Vec<u32> = state.keys().collect();
+            all.sort_unstable();
+            assert!(all.iter().all(|key| state.get(*key) == Some(&(key * 10))));
+            assert_eq!(state.len(), all.len());
+            all
+        };
+        (0..3 * PAGE as u32).for_each(|key| *state.entry(key) = key * 10);
+        assert_eq!(all(&state), (0..3 * PAGE as u32).collect::<Vec<_>>());
+        // From the front, the middle and the end, over the ends of pages.
+        (0..PAGE as u32 + 1).for_each(|n| state.remove(n * 2));
+        (PAGE as u32 * 2..3 * PAGE as u32).for_each(|key| state.remove(key));
+        let left: Vec<u32> = (0..2 * PAGE as u32).filter(|key| key % 2 == 1).collect();
+        assert_eq!(all(&state), left);
+        left.iter().for_each(|key| state.remove(*key));
+        assert!(all(&state).is_empty() && state.is_empty());
+        *state.entry(7) = 70;
+        assert_eq!(all(&state), [7]);
     }
 
     #[test]
