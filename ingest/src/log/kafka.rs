@@ -28,6 +28,9 @@ use super::{FencedWriter, Log, NewRecord, Reader, Record, Source};
 const REQUEST: Duration = Duration::from_secs(20);
 /// How long a produced record may wait for its acknowledgement.
 const DELIVERY: Duration = Duration::from_secs(60);
+/// How long a fenced writer rests after a transaction. The broker goes on writing down that it has ended for a moment after
+/// it was acknowledged; a transaction that begins before that is refused, and the client tries again only 20 ms later.
+const REST: Duration = Duration::from_millis(3);
 /// How long to wait for room in a full queue before trying again.
 const FULL: Duration = Duration::from_millis(1);
 
@@ -347,19 +350,22 @@ impl Log for KafkaLog {
         producer
             .init_transactions(REQUEST)
             .map_err(|e| failed(format!("writer `{name}` of `{topic}`"), e))?;
-        Ok(Box::new(KafkaWriter { producer, topic: topic.to_owned() }))
+        Ok(Box::new(KafkaWriter { producer, topic: topic.to_owned(), rests_until: Instant::now() }))
     }
 }
 
 struct KafkaWriter {
     producer: ThreadedProducer<Deliveries>,
     topic: String,
+    /// Before this the next transaction does not begin.
+    rests_until: Instant,
 }
 
 impl FencedWriter for KafkaWriter {
     fn append(&mut self, records: Vec<NewRecord>) -> Result<u64> {
         let what = || format!("transaction on `{}`", self.topic);
         let deadline = Instant::now() + REQUEST;
+        std::thread::park_timeout(self.rests_until.saturating_duration_since(Instant::now()));
         self.producer.begin_transaction().map_err(|e| failed(what(), e))?;
         let written = produce(&self.producer, &self.topic, Some(0), &records).and_then(|places| {
             // A record counts as on its way until its callback has returned, a moment after we heard of it. The client
@@ -368,6 +374,7 @@ impl FencedWriter for KafkaWriter {
                 std::thread::yield_now();
             }
             self.producer.commit_transaction(REQUEST).map_err(|e| failed(what(), e))?;
+            self.rests_until = Instant::now() + REST;
             Ok(places)
         });
         match written {

@@ -14,7 +14,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use fjall::{Database, Keyspace, KeyspaceCreateOptions, OwnedWriteBatch, PersistMode};
+use fjall::{Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, OwnedWriteBatch, PersistMode};
 use model::{Error, Result};
 use parking_lot::{Condvar, Mutex};
 
@@ -23,6 +23,8 @@ use crate::clock::wall_ms;
 
 /// Runs trimmed in one batch.
 const TRIM_AT_ONCE: usize = 1_000;
+/// Bytes in memory that are flushed to the tree at once.
+const FLUSH_BYTES: u64 = 16 << 20;
 /// Most records in a run, and most bytes of them before it ends: what a reader has at hand at most, beside one record.
 const RUN_RECORDS: u32 = 1_000;
 const RUN_BYTES: usize = 1 << 20;
@@ -186,8 +188,14 @@ impl LocalLog {
                  another folder"
             )));
         }
-        let runs =
-            database.keyspace("runs", KeyspaceCreateOptions::default).map_err(failed("cannot be opened"))?;
+        // Runs are long and never change: kept beside the tree, they are written once and not again by each compaction.
+        // Little is flushed at once, so that an append never waits long for the disk or for a core.
+        let long = || {
+            KeyspaceCreateOptions::default()
+                .with_kv_separation(Some(KvSeparationOptions::default()))
+                .max_memtable_size(FLUSH_BYTES)
+        };
+        let runs = database.keyspace("runs", long).map_err(failed("cannot be opened"))?;
         let meta =
             database.keyspace("meta", KeyspaceCreateOptions::default).map_err(failed("cannot be opened"))?;
         let mut topics = Topics::default();
@@ -263,7 +271,8 @@ impl Shared {
 
     /// Makes appends durable in one batch, and then known.
     fn write(&self, all: &[Arc<Append>]) {
-        let mut batch = self.database.batch().durability(Some(PersistMode::SyncAll));
+        // The journal's data are all that a restart needs of it.
+        let mut batch = self.database.batch().durability(Some(PersistMode::SyncData));
         let mut ends: BTreeMap<&str, Vec<u64>> = BTreeMap::new();
         let mut topics = self.topics.lock();
         let appended_at = wall_ms().max(topics.last_appended_at);
