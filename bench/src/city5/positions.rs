@@ -161,7 +161,7 @@ impl Vehicle {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::HashMap;
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use serde_json::Value as Json;
@@ -174,7 +174,7 @@ mod tests {
     fn vehicles_that_speak_often_do_not_leap() {
         let mix = Mix { records: 100_000, rate: 100_000.0, ..Mix::default() };
         let mut positions = Positions::new(&mix, &Arc::new(Network::build(&mix)));
-        let mut last: HashMap<String, (f64, f64, f64)> = HashMap::new();
+        let mut last: BTreeMap<String, (f64, f64, f64)> = BTreeMap::new();
         for _ in 0..50_000 {
             let mut line = String::new();
             positions.next(&mut line);
