@@ -16,8 +16,6 @@
 //!
 //! **State.** None.
 
-use std::collections::BTreeMap;
-
 use model::rows::Limit;
 use model::{CaseEventKind, Sym};
 use serde::{Deserialize, Serialize};
@@ -25,6 +23,7 @@ use serde::{Deserialize, Serialize};
 use super::limits::Limits;
 use crate::Settings;
 use crate::calendar::Calendar;
+use crate::operators::sorted::Sorted;
 
 /// Where a case is in its life.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -305,7 +304,7 @@ impl Reason {
 }
 
 /// Events by time and rank in the life cycle.
-pub type Events = BTreeMap<(i64, u8), CaseEventKind>;
+pub type Events = Sorted<(i64, u8), CaseEventKind>;
 
 /// What the fold needs beside the events.
 pub struct Rules<'a> {
@@ -337,14 +336,14 @@ impl Life {
     pub fn of(case: Sym, events: &Events, rules: &Rules<'_>) -> Self {
         let mut life = Self::default();
         life.row.case = case;
-        let first = events.first_key_value().map_or((0, 0), |(key, _)| *key);
+        let first = events.first().unwrap_or_default();
         (life.row.opened_ts, life.row.stage_ts) = (first.0, first.0);
-        if !events.values().any(|event| matches!(event, CaseEventKind::Reported { .. })) {
+        if !events.iter().any(|(_, event)| matches!(event, CaseEventKind::Reported { .. })) {
             let (ts, rank) = first;
             life.flags.push(Flag { ts, rank, reason: Reason::NoReport, stage: Stage::Reported });
         }
         let mut first_report = true;
-        for (&(ts, rank), event) in events {
+        for &((ts, rank), ref event) in events.iter() {
             life.resume_when_over(ts, rules);
             let report = matches!(event, CaseEventKind::Reported { .. });
             if !expected(life.row.stage, event) || (report && !first_report) {

@@ -356,7 +356,7 @@ impl Fed for Cases {
         let mut changed = Vec::with_capacity(events.len());
         for event in events.drain(..) {
             let (_, rank) = event.kind.name_and_rank();
-            let old = self.cases.entry(event.case).events.insert((event.ts, rank), event.kind);
+            let old = self.cases.entry(event.case).events.put((event.ts, rank), Some(event.kind));
             if old.is_some() {
                 *replaced.entry((event.pos.stream, event.pos.partition)).or_default() += 1;
             }
@@ -371,7 +371,8 @@ impl Fed for Cases {
                 CaseEventKind::Dispatched { limit: None, .. } => true,
                 _ => false,
             };
-            let cases = self.cases.iter_mut().filter(|(_, case)| case.events.values().any(moved));
+            let cases =
+                self.cases.iter_mut().filter(|(_, case)| case.events.iter().any(|(_, event)| moved(event)));
             changed.extend(cases.map(|(id, _)| id));
         }
         changed.sort_unstable();
