@@ -18,12 +18,10 @@ use serde_json::{Value as Json, json};
 
 use crate::contestants::{Task, finish, last_json};
 use crate::own;
-use crate::server::{Server, command, load, settings};
+use crate::server::{PARTITIONS, Server, command, load, settings};
 
 /// How long a backlog may take.
 pub const LIMIT: Duration = Duration::from_secs(1800);
-/// Between two looks at whether reference data were bound.
-const SETTLE: Duration = Duration::from_secs(2);
 /// How long a broker may take to answer.
 const BROKER: Duration = Duration::from_secs(120);
 /// The streams of a workload, reference data first.
@@ -163,18 +161,17 @@ fn settle_reference(task: &Task, sets: &[String]) -> Result<u64> {
     let bound = |server: &Server| -> Result<bool> {
         server.get("readyz")?;
         let rows = server.rows("stream_health")?;
-        let heard = rows.iter().any(|row| row["stream"] == STREAMS[0]);
-        Ok(heard && rows.iter().all(|row| row["lag_records"] == 0))
+        let mine = rows.iter().filter(|row| row["stream"] == STREAMS[0]);
+        let of_log = |row: &&Json| row["partition"].as_u64().is_some_and(|n| n < PARTITIONS.into());
+        let partitions = mine.filter(of_log).count();
+        Ok(partitions >= usize::from(PARTITIONS) && rows.iter().all(|row| row["lag_records"] == 0))
     };
-    server.wait("reference data were bound", LIMIT, &mut |server| bound(server))?;
-    // A partition that had not been looked at then has been by now.
-    std::thread::park_timeout(SETTLE);
     server.wait("reference data were bound", LIMIT, &mut |server| bound(server))?;
     server.stop()?;
     Ok(records)
 }
 
-/// Whether an engine that keeps `stream_health` has taken all that was in the log.
+/// Whether an engine that keeps `stream_health` has taken all that was in the log, of which every partition has some.
 ///
 /// # Errors
 /// When it does not answer, or is not ready.
@@ -183,9 +180,13 @@ pub fn caught_up(server: &Server) -> Result<bool> {
     Ok(nothing_waits(&server.rows("stream_health")?))
 }
 
-/// Whether every stream of the workload was heard of and none has records waiting.
+/// Whether every partition of the workload's streams was heard of and none has records waiting: one that nobody has
+/// looked at yet is not late with anything.
 fn nothing_waits(rows: &[Json]) -> bool {
-    let heard = |stream: &str| rows.iter().any(|row| row["stream"] == stream && !row["last_ts"].is_null());
+    let heard = |stream: &str| {
+        rows.iter().filter(|row| row["stream"] == stream && !row["last_ts"].is_null()).count()
+            >= usize::from(PARTITIONS)
+    };
     STREAMS[1..].iter().all(|stream| heard(stream)) && rows.iter().all(|row| row["lag_records"] == 0)
 }
 
@@ -210,15 +211,18 @@ pub fn read_only(task: &Task, broker: &Broker) -> Result<Json> {
 mod tests {
     use serde_json::json;
 
-    use super::nothing_waits;
+    use super::{PARTITIONS, nothing_waits};
 
     #[test]
     fn a_backlog_is_over_when_every_stream_was_heard_of_and_nothing_waits() {
         let row = |stream: &str, lag: u64| json!({"stream": stream, "lag_records": lag, "last_ts": 5});
-        let all = |lag| vec![row("telemetry", 0), row("positions", lag), row("cases", 0)];
+        let all = |lag| {
+            let partition = |_| [row("telemetry", 0), row("positions", lag), row("cases", 0)];
+            (0..PARTITIONS).flat_map(partition).collect::<Vec<_>>()
+        };
         assert!(nothing_waits(&all(0)));
         assert!(!nothing_waits(&all(3)));
-        assert!(!nothing_waits(&all(0)[1..]));
+        assert!(!nothing_waits(&all(0)[1..]), "a partition is missing");
         let mut unheard = all(0);
         unheard[0]["last_ts"] = json!(null);
         assert!(!nothing_waits(&unheard));
