@@ -18,6 +18,7 @@ use serde_json::{Value as Json, json};
 
 use crate::contestants::{Task, finish, last_json};
 use crate::own;
+use crate::scenario::LogKind;
 use crate::server::{PARTITIONS, Server, command, load, settings};
 
 /// How long a backlog may take.
@@ -134,11 +135,12 @@ pub fn run_kafka(task: &Task, output: &Path, broker: &Broker) -> Result<Json> {
 
 fn from_log(task: &Task, output: &Path, broker: Option<&Broker>) -> Result<Json> {
     let sets = sets(task, broker);
-    let reference = settle_reference(task, &sets)?;
+    let kind = if broker.is_some() { LogKind::Kafka } else { LogKind::Local };
+    let reference = settle_reference(task, &sets, kind)?;
     let records = reference + load(&task.program, &sets, &task.input, &STREAMS[1..])?;
     let started = Instant::now();
     let mut server = Server::start(&task.program, &sets)?;
-    server.wait("no record waited", LIMIT, &mut caught_up)?;
+    server.wait("no record waited", LIMIT, &mut |server| caught_up(server, kind))?;
     let seconds = started.elapsed().as_secs_f64();
     let cpu_seconds = server.gauge("chengmai_cpu_ms")? / 1000.0;
     let peak_rss_bytes = server.gauge("chengmai_peak_rss_bytes")?;
@@ -155,7 +157,7 @@ fn from_log(task: &Task, output: &Path, broker: Option<&Broker>) -> Result<Json>
 
 /// Loads the reference data and lets an engine bind them to ticks, so that they are in force before the first fix: a fix
 /// belongs to the roads of its own tick. The number of records.
-fn settle_reference(task: &Task, sets: &[String]) -> Result<u64> {
+fn settle_reference(task: &Task, sets: &[String], kind: LogKind) -> Result<u64> {
     let records = load(&task.program, sets, &task.input, &STREAMS[..1])?;
     let mut server = Server::start(&task.program, sets)?;
     let bound = |server: &Server| -> Result<bool> {
@@ -164,28 +166,36 @@ fn settle_reference(task: &Task, sets: &[String]) -> Result<u64> {
         let mine = rows.iter().filter(|row| row["stream"] == STREAMS[0]);
         let of_log = |row: &&Json| row["partition"].as_u64().is_some_and(|n| n < PARTITIONS.into());
         let partitions = mine.filter(of_log).count();
-        Ok(partitions >= usize::from(PARTITIONS) && rows.iter().all(|row| row["lag_records"] == 0))
+        Ok(partitions >= told_of(kind) && rows.iter().all(|row| row["lag_records"] == 0))
     };
     server.wait("reference data were bound", LIMIT, &mut |server| bound(server))?;
     server.stop()?;
     Ok(records)
 }
 
-/// Whether an engine that keeps `stream_health` has taken all that was in the log, of which every partition has some.
+/// Whether an engine that keeps `stream_health` has taken all that was in a log of this kind.
 ///
 /// # Errors
 /// When it does not answer, or is not ready.
-pub fn caught_up(server: &Server) -> Result<bool> {
+pub fn caught_up(server: &Server, kind: LogKind) -> Result<bool> {
     server.get("readyz")?;
-    Ok(nothing_waits(&server.rows("stream_health")?))
+    Ok(nothing_waits(&server.rows("stream_health")?, told_of(kind)))
 }
 
-/// Whether every partition of the workload's streams was heard of and none has records waiting: one that nobody has
-/// looked at yet is not late with anything.
-fn nothing_waits(rows: &[Json]) -> bool {
+/// Of how many partitions of a stream one must have heard to know how much there is. Kafka's client hears of a partition
+/// when its records come, of which each has some; the local log knows at once, and may leave a partition empty.
+fn told_of(kind: LogKind) -> usize {
+    match kind {
+        LogKind::Kafka => PARTITIONS.into(),
+        LogKind::Local => 1,
+    }
+}
+
+/// Whether so many partitions of each stream of the workload were heard of, and none has records waiting: one that nobody
+/// has looked at yet is not late with anything.
+fn nothing_waits(rows: &[Json], partitions: usize) -> bool {
     let heard = |stream: &str| {
-        rows.iter().filter(|row| row["stream"] == stream && !row["last_ts"].is_null()).count()
-            >= usize::from(PARTITIONS)
+        rows.iter().filter(|row| row["stream"] == stream && !row["last_ts"].is_null()).count() >= partitions
     };
     STREAMS[1..].iter().all(|stream| heard(stream)) && rows.iter().all(|row| row["lag_records"] == 0)
 }
@@ -220,11 +230,13 @@ mod tests {
             let partition = |_| [row("telemetry", 0), row("positions", lag), row("cases", 0)];
             (0..PARTITIONS).flat_map(partition).collect::<Vec<_>>()
         };
-        assert!(nothing_waits(&all(0)));
-        assert!(!nothing_waits(&all(3)));
-        assert!(!nothing_waits(&all(0)[1..]), "a partition is missing");
+        let every = usize::from(PARTITIONS);
+        assert!(nothing_waits(&all(0), every));
+        assert!(!nothing_waits(&all(3), every));
+        assert!(!nothing_waits(&all(0)[1..], every), "a partition is missing");
+        assert!(nothing_waits(&all(0)[1..], 1));
         let mut unheard = all(0);
         unheard[0]["last_ts"] = json!(null);
-        assert!(!nothing_waits(&unheard));
+        assert!(!nothing_waits(&unheard, every));
     }
 }
