@@ -18,11 +18,12 @@ use serde_json::{Value as Json, json};
 
 use crate::contestants::{Task, finish, last_json};
 use crate::own;
-use crate::scenario::LogKind;
-use crate::server::{PARTITIONS, Server, command, load, settings};
+use crate::server::{Server, command, load, settings};
 
 /// How long a backlog may take.
 pub const LIMIT: Duration = Duration::from_secs(1800);
+/// Between two looks at whether reference data were bound.
+const SETTLE: Duration = Duration::from_secs(2);
 /// How long a broker may take to answer.
 const BROKER: Duration = Duration::from_secs(120);
 /// The streams of a workload, reference data first.
@@ -135,12 +136,11 @@ pub fn run_kafka(task: &Task, output: &Path, broker: &Broker) -> Result<Json> {
 
 fn from_log(task: &Task, output: &Path, broker: Option<&Broker>) -> Result<Json> {
     let sets = sets(task, broker);
-    let kind = if broker.is_some() { LogKind::Kafka } else { LogKind::Local };
-    let reference = settle_reference(task, &sets, kind)?;
+    let reference = settle_reference(task, &sets)?;
     let records = reference + load(&task.program, &sets, &task.input, &STREAMS[1..])?;
     let started = Instant::now();
     let mut server = Server::start(&task.program, &sets)?;
-    server.wait("no record waited", LIMIT, &mut |server| caught_up(server, kind))?;
+    server.wait("no record waited", LIMIT, &mut caught_up)?;
     let seconds = started.elapsed().as_secs_f64();
     let cpu_seconds = server.gauge("chengmai_cpu_ms")? / 1000.0;
     let peak_rss_bytes = server.gauge("chengmai_peak_rss_bytes")?;
@@ -157,46 +157,35 @@ fn from_log(task: &Task, output: &Path, broker: Option<&Broker>) -> Result<Json>
 
 /// Loads the reference data and lets an engine bind them to ticks, so that they are in force before the first fix: a fix
 /// belongs to the roads of its own tick. The number of records.
-fn settle_reference(task: &Task, sets: &[String], kind: LogKind) -> Result<u64> {
+fn settle_reference(task: &Task, sets: &[String]) -> Result<u64> {
     let records = load(&task.program, sets, &task.input, &STREAMS[..1])?;
     let mut server = Server::start(&task.program, sets)?;
     let bound = |server: &Server| -> Result<bool> {
         server.get("readyz")?;
         let rows = server.rows("stream_health")?;
-        let mine = rows.iter().filter(|row| row["stream"] == STREAMS[0]);
-        let of_log = |row: &&Json| row["partition"].as_u64().is_some_and(|n| n < PARTITIONS.into());
-        let partitions = mine.filter(of_log).count();
-        Ok(partitions >= told_of(kind) && rows.iter().all(|row| row["lag_records"] == 0))
+        let heard = rows.iter().any(|row| row["stream"] == STREAMS[0]);
+        Ok(heard && rows.iter().all(|row| row["lag_records"] == 0))
     };
+    server.wait("reference data were bound", LIMIT, &mut |server| bound(server))?;
+    // A partition that had not been looked at then has been by now.
+    std::thread::park_timeout(SETTLE);
     server.wait("reference data were bound", LIMIT, &mut |server| bound(server))?;
     server.stop()?;
     Ok(records)
 }
 
-/// Whether an engine that keeps `stream_health` has taken all that was in a log of this kind.
+/// Whether an engine that keeps `stream_health` has taken all that was in the log.
 ///
 /// # Errors
 /// When it does not answer, or is not ready.
-pub fn caught_up(server: &Server, kind: LogKind) -> Result<bool> {
+pub fn caught_up(server: &Server) -> Result<bool> {
     server.get("readyz")?;
-    Ok(nothing_waits(&server.rows("stream_health")?, told_of(kind)))
+    Ok(nothing_waits(&server.rows("stream_health")?))
 }
 
-/// Of how many partitions of a stream one must have heard to know how much there is. Kafka's client hears of a partition
-/// when its records come, of which each has some; the local log knows at once, and may leave a partition empty.
-fn told_of(kind: LogKind) -> usize {
-    match kind {
-        LogKind::Kafka => PARTITIONS.into(),
-        LogKind::Local => 1,
-    }
-}
-
-/// Whether so many partitions of each stream of the workload were heard of, and none has records waiting: one that nobody
-/// has looked at yet is not late with anything.
-fn nothing_waits(rows: &[Json], partitions: usize) -> bool {
-    let heard = |stream: &str| {
-        rows.iter().filter(|row| row["stream"] == stream && !row["last_ts"].is_null()).count() >= partitions
-    };
+/// Whether every stream of the workload was heard of and none has records waiting.
+fn nothing_waits(rows: &[Json]) -> bool {
+    let heard = |stream: &str| rows.iter().any(|row| row["stream"] == stream && !row["last_ts"].is_null());
     STREAMS[1..].iter().all(|stream| heard(stream)) && rows.iter().all(|row| row["lag_records"] == 0)
 }
 
@@ -221,22 +210,17 @@ pub fn read_only(task: &Task, broker: &Broker) -> Result<Json> {
 mod tests {
     use serde_json::json;
 
-    use super::{PARTITIONS, nothing_waits};
+    use super::nothing_waits;
 
     #[test]
     fn a_backlog_is_over_when_every_stream_was_heard_of_and_nothing_waits() {
         let row = |stream: &str, lag: u64| json!({"stream": stream, "lag_records": lag, "last_ts": 5});
-        let all = |lag| {
-            let partition = |_| [row("telemetry", 0), row("positions", lag), row("cases", 0)];
-            (0..PARTITIONS).flat_map(partition).collect::<Vec<_>>()
-        };
-        let every = usize::from(PARTITIONS);
-        assert!(nothing_waits(&all(0), every));
-        assert!(!nothing_waits(&all(3), every));
-        assert!(!nothing_waits(&all(0)[1..], every), "a partition is missing");
-        assert!(nothing_waits(&all(0)[1..], 1));
+        let all = |lag| vec![row("telemetry", 0), row("positions", lag), row("cases", 0)];
+        assert!(nothing_waits(&all(0)));
+        assert!(!nothing_waits(&all(3)));
+        assert!(!nothing_waits(&all(0)[1..]));
         let mut unheard = all(0);
         unheard[0]["last_ts"] = json!(null);
-        assert!(!nothing_waits(&unheard, every));
+        assert!(!nothing_waits(&unheard));
     }
 }

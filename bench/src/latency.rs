@@ -201,8 +201,7 @@ pub fn run(
     let mut engine = Server::start(&options.program, &sets)?;
     engine.ready()?;
     if preload > 0.0 {
-        let caught_up = &mut |engine: &Server| backlog::caught_up(engine, run.log);
-        engine.wait("the preload was in", backlog::LIMIT, caught_up)?;
+        engine.wait("the preload was in", backlog::LIMIT, &mut backlog::caught_up)?;
     }
 
     let stages: Vec<&'static str> =

@@ -20,8 +20,6 @@ const EVERY: Duration = Duration::from_millis(20);
 const STOP: Duration = Duration::from_secs(30);
 /// Rows in a page.
 const PAGE: usize = 10_000;
-/// Partitions of each stream of the workload.
-pub const PARTITIONS: u16 = 4;
 
 /// A running engine. Dropping it kills it.
 #[derive(Debug)]
@@ -52,7 +50,6 @@ pub fn settings(folder: &Path, views: &[String], tick_ms: u64, workers: u16) -> 
         format!("engine.tick_ms={tick_ms}"),
         format!("engine.max_records_per_tick={records}"),
         format!("engine.workers={workers}"),
-        format!("log.partitions={PARTITIONS}"),
         format!("engine.horizon_ms={EVER_MS}"),
         format!("engine.late_after_ms={EVER_MS}"),
         format!("engine.window_retention_ms={EVER_MS}"),
