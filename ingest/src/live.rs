@@ -35,7 +35,7 @@ const BATCH: usize = 8192;
 /// With quiet inputs an entry is written this often, so that a restart knows how late it was, ms.
 const QUIET_ENTRY_MS: u64 = 1000;
 
-/// How often the ends of the log are asked for while more is there than is read ahead, ms.
+/// How often the ends of the log are asked for while there may be more than has been read, ms.
 const ENDS_EVERY_MS: i64 = 1000;
 
 /// How the log is read and bound.
@@ -151,11 +151,17 @@ impl Live {
             .flat_map(|(stream, n)| (0..n).map(move |partition| (stream, partition)))
             .collect();
         let (first, starts) = origin(&*log, &config, &sources)?;
-        let wanted = |&(stream, partition): &(StreamId, u16)| {
+        let nothing = |&(stream, partition): &(StreamId, u16)| {
             let start = starts.iter().find(|start| (start.stream, start.partition) == (stream, partition));
-            Source { topic: config.topic(stream), partition, from: start.map_or(0, |start| start.offset) }
+            Bind { stream, partition, end: start.map_or(0, |start| start.offset), lag_records: 0 }
         };
-        let reader = log.reader(sources.iter().map(wanted).collect())?;
+        let bound: Vec<Bind> = sources.iter().map(nothing).collect();
+        let wanted = |bind: &Bind| Source {
+            topic: config.topic(bind.stream),
+            partition: bind.partition,
+            from: bind.end,
+        };
+        let reader = log.reader(bound.iter().map(wanted).collect())?;
         let stop = Arc::new(AtomicBool::new(false));
         let status = Arc::new(Mutex::new(Status::default()));
         let mut pump = Pump {
@@ -163,6 +169,8 @@ impl Live {
             pending: sources.iter().map(|_| VecDeque::new()).collect(),
             ends: vec![0; sources.len()],
             ends_at: 0,
+            unread: vec![true; sources.len()],
+            bound,
             starts: if first { starts } else { Vec::new() },
             sources,
             reader,
@@ -238,10 +246,14 @@ struct Pump {
     feed: FeedSink,
     published: Arc<AtomicU64>,
     pending: Vec<VecDeque<Record>>,
-    /// Where the partitions ended when they were last asked for, while more is there than is read ahead.
+    /// Where the partitions ended when they were last asked for, while there may be more than has been read.
     ends: Vec<u64>,
     /// When that was, Unix ms.
     ends_at: i64,
+    /// The partitions whose end has not been met yet: more may be there than has been read.
+    unread: Vec<bool>,
+    /// What was last said of each partition.
+    bound: Vec<Bind>,
     /// What the first entry has to say.
     starts: Vec<Start>,
     /// The last tick fed.
@@ -299,8 +311,8 @@ impl Pump {
             let mut lacking = vec![false; self.sources.len()];
             for bind in &entry.ends {
                 let source = self.source(bind, entry.tick)?;
-                let last = self.pending[source].back();
-                if last.is_some_and(|last| last.offset + 1 >= bind.end) {
+                let last = self.pending[source].back().map_or(0, |last| last.offset + 1);
+                if last.max(self.bound[source].end) >= bind.end {
                     continue;
                 }
                 if self.reader.drained(source) {
@@ -403,9 +415,14 @@ impl Pump {
         Ok(())
     }
 
-    /// Asks the log how much there is beyond what is read ahead, now and then, if there is more at all.
+    /// Asks the log now and then how much there is beyond what has been read, while there may be more: until the end of
+    /// each partition was met, and while more waits than is read ahead (`more`). What has been read is not all that
+    /// waits: a broker that is slow to deliver is a backlog too.
     fn look_further(&mut self, log: &dyn Log, more: bool) -> Result<()> {
-        if !more {
+        for (source, unread) in self.unread.iter_mut().enumerate() {
+            *unread &= more || !self.reader.drained(source);
+        }
+        if !more && !self.unread.contains(&true) {
             self.ends.fill(0);
             self.ends_at = 0;
         } else if wall_ms() - self.ends_at >= ENDS_EVERY_MS {
@@ -419,18 +436,22 @@ impl Pump {
         Ok(())
     }
 
-    /// The entry that binds as much as fits of what is pending.
+    /// The entry that binds as much as fits of what is pending, and says what waits where that has changed.
     fn entry(&mut self, tick: Tick) -> ClockEntry {
         let waiting: Vec<usize> = self.pending.iter().map(VecDeque::len).collect();
         let shares = share(&waiting, self.config.max_records_per_tick);
         let mut ends = Vec::new();
         for (source, take) in shares.into_iter().enumerate() {
-            if take > 0 {
-                let end = self.pending[source][take - 1].offset + 1;
-                let lag_records =
-                    ((waiting[source] - take) as u64).max(self.ends[source].saturating_sub(end));
-                let (stream, partition) = self.sources[source];
-                ends.push(Bind { stream, partition, end, lag_records });
+            let before = self.bound[source];
+            let end = take.checked_sub(1).map_or(before.end, |last| self.pending[source][last].offset + 1);
+            let read = (waiting[source] - take) as u64;
+            // A partition that was read to its end may be said to be longer: marks of transactions count as well.
+            let lag_records = match self.reader.drained(source) {
+                true => read,
+                false => read.max(self.ends[source].saturating_sub(end)),
+            };
+            if take > 0 || lag_records != before.lag_records {
+                ends.push(Bind { end, lag_records, ..before });
             }
         }
         let mut entry = ClockEntry::new(tick, ends);
@@ -444,6 +465,7 @@ impl Pump {
         let mut rows = Vec::new();
         for bind in entry.ends {
             let source = self.source(&bind, tick)?;
+            self.bound[source] = bind;
             let mut bound = Bound {
                 stream: bind.stream,
                 partition: bind.partition,

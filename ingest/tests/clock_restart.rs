@@ -511,3 +511,49 @@ fn a_stop_during_the_restart_feeds_no_half_tick() {
     let fed = hanging.fed.lock();
     assert_eq!((fed.closed, fed.records.len()), (0, 0));
 }
+
+#[test]
+fn what_the_log_has_not_delivered_yet_waits() {
+    let (_folder, log) = local();
+    let city = City::new(Arc::clone(&log));
+    city.append(30, 0);
+    let ends = log.end_offsets("city.telemetry").unwrap();
+    let said: Arc<Mutex<Vec<(u16, u64, u64)>>> = Arc::default();
+    let start = |log: Arc<dyn Log>| {
+        let told = Arc::clone(&said);
+        let feed = Box::new(move |feed: Feed| {
+            if let Feed::Rows { rows, .. } = feed {
+                told.lock().extend(rows.iter().filter_map(|row| match row {
+                    Row::Bound(bound) => Some((bound.partition, bound.records, bound.lag_records)),
+                    _ => None,
+                }));
+            }
+            Ok(())
+        });
+        let published = Arc::new(AtomicU64::new(u64::MAX));
+        Live::start(log, &Arc::new(Names::new()), config(), feed, published).unwrap()
+    };
+    let hanging: Arc<dyn Log> = Arc::new(Hanging(Arc::clone(&log), Arc::default()));
+    let live = start(hanging);
+    let waits = |said: &[(u16, u64, u64)]| {
+        let last = |partition| said.iter().rfind(|bound| bound.0 == partition).map_or(0, |bound| bound.2);
+        (0..2).map(last).sum::<u64>()
+    };
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while said.lock().iter().map(|bound| bound.1).sum::<u64>() == 0 {
+        assert!(Instant::now() < deadline);
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    live.stop().unwrap();
+    // One record came; the others are known to be there, and a partition of which none came is spoken of as well.
+    assert_eq!(ends.iter().sum::<u64>(), 30);
+    assert_eq!(waits(&said.lock()), 29);
+    // A log that delivers them binds them, and then nothing waits.
+    said.lock().clear();
+    let live = start(log);
+    while said.lock().iter().map(|bound| bound.1).sum::<u64>() < 30 || waits(&said.lock()) > 0 {
+        assert!(Instant::now() < deadline);
+        std::thread::park_timeout(Duration::from_millis(5));
+    }
+    live.stop().unwrap();
+}

@@ -2,7 +2,8 @@
 //!
 //! **Meaning.** Counts are totals over the log: `late` records were older than their tick by more than the late-after
 //! setting, `duplicates` took the place of earlier ones, `rejected` were refused at the edge or are jumps. `lag_records`
-//! and `lag_ms` are those of the last tick that bound records: how many waited, and how old the newest one bound was.
+//! is how many records waited when the partition was last said anything of, `lag_ms` how old the newest one was when it
+//! was bound.
 //! `rate` is the number of records bound in the last whole minute of ticks, a second. A partition *holds back* while
 //! records wait that a tick could not take.
 //!
@@ -181,7 +182,10 @@ impl Ticked for Health {
             let partition = self.partitions.entry(key);
             match input {
                 In::Bound(bound) => {
-                    (partition.lag_records, partition.lag_ms) = (bound.lag_records, bound.lag_ms);
+                    partition.lag_records = bound.lag_records;
+                    if bound.records > 0 {
+                        partition.lag_ms = bound.lag_ms;
+                    }
                     partition.late += bound.late;
                     partition.rejected += bound.rejected as i64;
                     partition.last_ts = partition.last_ts.max(bound.max_ts);
@@ -283,7 +287,7 @@ pub(crate) mod oracle {
             json!({
                 "stream": key.0.name(), "partition": key.1,
                 "lag_records": last.map_or(0, |bound| bound.lag_records),
-                "lag_ms": last.map_or(0, |bound| bound.lag_ms),
+                "lag_ms": bound.iter().rev().find(|(_, bound)| bound.records > 0).map_or(0, |(_, bound)| bound.lag_ms),
                 "rate": minute.map(|(_, bound)| bound.records).sum::<u64>() as f64 / 60.0,
                 "late": bound.iter().map(|(_, bound)| bound.late).sum::<u64>(),
                 "duplicates": duplicates.get(&key).copied().unwrap_or(0),
