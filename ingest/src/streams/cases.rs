@@ -58,8 +58,9 @@ struct Record<'a> {
     lat: Option<Number>,
     #[serde(borrow)]
     crs: Option<Text<'a>>,
-    #[serde(borrow)]
-    title: Option<Text<'a>>,
+    /// For people who read the log: no view has it, but what is no text is refused.
+    #[serde(borrow, rename = "title")]
+    _title: Option<Text<'a>>,
     #[serde(borrow)]
     caller: Option<Id<'a>>,
     #[serde(borrow)]
@@ -109,15 +110,7 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
             let (class, district, grid) = (name(&record.class), name(&record.district), name(&record.grid));
             let caller = name(&record.caller);
             let source = interner.intern(source);
-            Event::Reported {
-                source,
-                class,
-                district,
-                grid,
-                caller,
-                at,
-                title: record.title.as_ref().map_or("", |title| &title.0).into(),
-            }
+            Event::Reported { source, class, district, grid, caller, at }
         }
         "rejected" => Event::Rejected,
         "filed" => Event::Filed,

@@ -28,12 +28,12 @@ mod telemetry;
 
 use std::sync::Arc;
 
-use compact_str::CompactString;
 use foldhash::HashMap;
 use model::rows::PAYLOAD_LIMIT;
 use model::{LogPos, Names, Refused, Row, StreamId, Sym, Tick};
 
 pub use fields::parse_time;
+use plain::Layout;
 
 /// How records of one stream are read.
 pub(crate) struct Stream {
@@ -130,22 +130,63 @@ pub struct Decoded {
     pub arrived: bool,
 }
 
-/// Names seen, in front of the shared table.
+/// What earlier records have taught: their names, in front of the shared table, and how they are written.
 pub(crate) struct Interner {
     names: Arc<Names>,
-    /// Short names lie in the table itself: nothing else is read to find one.
-    seen: HashMap<CompactString, Sym>,
+    /// The stream whose record is read.
+    stream: StreamId,
+    /// Names that fit into a word, which most do: nothing else is read to find one. By stream, for those of sensors and
+    /// vehicles are few and come often, and stay in the cache as long as those of cases lie elsewhere.
+    short: [HashMap<u128, Sym>; StreamId::ALL.len()],
+    /// The others.
+    long: HashMap<Box<str>, Sym>,
+    /// How records of each stream were written of late.
+    layouts: [Layout; StreamId::ALL.len()],
 }
 
 impl Interner {
+    fn new(names: Arc<Names>) -> Self {
+        let (short, layouts) = Default::default();
+        Self { names, stream: StreamId::Telemetry, short, long: HashMap::default(), layouts }
+    }
+
     fn intern(&mut self, text: &str) -> Sym {
-        if let Some(sym) = self.seen.get(text) {
+        let short = &mut self.short[self.stream as usize];
+        let known = match word(text.as_bytes()) {
+            Some(word) => short.get(&word),
+            None => self.long.get(text),
+        };
+        if let Some(sym) = known {
             return *sym;
         }
         let sym = self.names.intern(text);
-        self.seen.insert(text.into(), sym);
+        match word(text.as_bytes()) {
+            Some(word) => drop(short.insert(word, sym)),
+            None => drop(self.long.insert(text.into(), sym)),
+        }
         sym
     }
+
+    fn layout(&mut self) -> &mut Layout {
+        &mut self.layouts[self.stream as usize]
+    }
+}
+
+/// A name and its length as one number, if it has at most fifteen bytes.
+fn word(text: &[u8]) -> Option<u128> {
+    let n = text.len();
+    // Its first and its last bytes, which overlap where they are the same.
+    let bytes = if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        if n > 15 {
+            return None;
+        }
+        u128::from(u64::from_le_bytes(*first)) | u128::from(u64::from_le_bytes(*last)) << (8 * (n - 8))
+    } else if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+        u128::from(u32::from_le_bytes(*first)) | u128::from(u32::from_le_bytes(*last)) << (8 * (n - 4))
+    } else {
+        text.iter().rev().fold(0, |word, byte| word << 8 | u128::from(*byte))
+    };
+    Some(bytes | (n as u128) << 120)
 }
 
 /// Turns records into rows.
@@ -157,7 +198,7 @@ pub struct Decoder {
 impl Decoder {
     /// A decoder that interns into `names`.
     pub fn new(names: Arc<Names>, limits: Limits) -> Self {
-        Self { interner: Interner { names, seen: HashMap::default() }, limits }
+        Self { interner: Interner::new(names), limits }
     }
 
     /// Decodes one record and pushes exactly one row: what it says, or why it is refused.
@@ -231,6 +272,7 @@ impl Decoder {
         match value {
             Some(value) if !(key.is_some() && value.trim_ascii() == b"null") => {
                 check_size(value, self.limits.max_record_bytes)?;
+                self.interner.stream = stream.id;
                 (stream.parse)(&mut self.interner, value, pos)
             }
             _ => reference::deleted(&mut self.interner, stream.id, key, pos),
@@ -251,7 +293,7 @@ pub struct Checker {
 impl Default for Checker {
     fn default() -> Self {
         let names = Arc::new(Names::new());
-        Self { interner: Interner { names: Arc::clone(&names), seen: HashMap::default() }, names }
+        Self { interner: Interner::new(Arc::clone(&names)), names }
     }
 }
 
@@ -266,6 +308,7 @@ impl Checker {
             *self = Self::default();
         }
         let pos = LogPos { stream: id, partition: 0, offset: 0 };
+        self.interner.stream = id;
         let parsed = (stream(id).parse)(&mut self.interner, value, pos)?;
         let names = &self.names;
         Ok(match parsed.row {
@@ -352,4 +395,24 @@ fn payload(value: &[u8]) -> Arc<str> {
     // A replacement may be longer than what it replaces.
     text.truncate(text.floor_char_boundary(PAYLOAD_LIMIT));
     text.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::word;
+
+    proptest! {
+        #[test]
+        fn a_word_holds_a_name_and_its_length(text in proptest::collection::vec(any::<u8>(), 0..20)) {
+            let mut bytes = [0; 16];
+            let expected = (text.len() < 16).then(|| {
+                bytes[..text.len()].copy_from_slice(&text);
+                bytes[15] = text.len() as u8;
+                u128::from_le_bytes(bytes)
+            });
+            prop_assert_eq!(word(&text), expected);
+        }
+    }
 }

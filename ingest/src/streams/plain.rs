@@ -9,7 +9,10 @@
 //! Text and digits are looked at eight bytes at a time, as one integer (Mycroft's test for a byte; Lamport, "Multiple byte
 //! processing with full-word instructions", 1975).
 //!
-//! **State.** None.
+//! A device writes its fields in the same order with the same spaces each time, so what stands between the values of one
+//! record is looked for in the next ([`Layout`]): where it is there, byte for byte, no name needs to be read.
+//!
+//! **State.** One layout per stream: that of some record of late.
 
 use std::borrow::Cow;
 
@@ -28,6 +31,9 @@ const POWERS: [f64; DIGITS + 1] =
 const fn each(byte: u8) -> u64 {
     u64::from_ne_bytes([byte; 8])
 }
+
+/// The powers of ten by which a run of digits moves the digits before it.
+const SHIFTS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 
 /// How many bytes from the start are ASCII, and neither a quote, a backslash, nor a control character.
 fn ordinary(bytes: &[u8]) -> usize {
@@ -48,18 +54,71 @@ fn ordinary(bytes: &[u8]) -> usize {
     n + rest.take_while(|byte| matches!(byte, 0x20..0x80) && !matches!(byte, b'"' | b'\\')).count()
 }
 
-/// The number that eight digits stand for; `None` if they are not all digits.
-fn eight_digits(bytes: [u8; 8]) -> Option<u64> {
-    let word = u64::from_le_bytes(bytes);
-    // A digit is 0x30 to 0x39: it stays in its sixteen when six is added.
-    let high = each(0xF0);
-    if word & high != each(0x30) || word.wrapping_add(each(6)) & high != each(0x30) {
-        return None;
+/// How many digits a word begins with, and the number that they stand for.
+fn leading_digits(word: u64) -> (usize, u64) {
+    let values = word ^ each(b'0');
+    // The high bit of a byte is set where its value is ten or more.
+    let others = ((values & each(0x7F)).wrapping_add(each(0x76)) | values) & each(0x80);
+    let n = others.trailing_zeros() as usize / 8;
+    if n == 0 {
+        return (0, 0);
     }
+    // Zeros before them: the later a digit, the higher its byte.
+    let digits = values << (64 - 8 * n);
     // Pairs, then fours, then all: the earlier digit is the lower byte and counts for more.
-    let pairs = (word & each(0x0F)).wrapping_mul(10 << 8 | 1) >> 8;
+    let pairs = digits.wrapping_mul(10 << 8 | 1) >> 8;
     let fours = (pairs & 0x00FF_00FF_00FF_00FF).wrapping_mul(100 << 16 | 1) >> 16;
-    Some((fours & 0x0000_FFFF_0000_FFFF).wrapping_mul(10_000 << 32 | 1) >> 32)
+    (n, (fours & 0x0000_FFFF_0000_FFFF).wrapping_mul(10_000 << 32 | 1) >> 32)
+}
+
+/// Bytes that are looked for at a place in a record.
+#[derive(Debug, Default)]
+struct Token {
+    bytes: Box<[u8]>,
+    /// The first sixteen of them, and which bytes of a word they are.
+    word: u128,
+    mask: u128,
+}
+
+impl Token {
+    fn new(bytes: &[u8]) -> Self {
+        let (mut word, mut mask) = ([0; 16], [0; 16]);
+        for (n, byte) in bytes.iter().take(16).enumerate() {
+            (word[n], mask[n]) = (*byte, 0xFF);
+        }
+        Self { bytes: bytes.into(), word: u128::from_le_bytes(word), mask: u128::from_le_bytes(mask) }
+    }
+
+    fn begins(&self, record: &[u8]) -> bool {
+        match record.first_chunk() {
+            Some(word) if self.bytes.len() <= 16 => u128::from_le_bytes(*word) & self.mask == self.word,
+            _ => record.starts_with(&self.bytes),
+        }
+    }
+}
+
+/// What stands around the values of a record.
+#[derive(Debug, Default)]
+pub(super) struct Layout {
+    /// What stands before each value, back to the one before it, and the name of its field.
+    values: Vec<(Token, Box<str>)>,
+    /// What stands after the last value.
+    end: Box<[u8]>,
+    /// Records in a row that looked otherwise.
+    others: u32,
+}
+
+/// After so many records in a row that look otherwise, the next one shows how records look.
+const OTHERS: u32 = 16;
+
+/// How the fields of a record are found.
+pub(super) enum Way<'l> {
+    /// Where they were in an earlier record, and nowhere else.
+    Known(&'l Layout),
+    /// By reading their names; how the record is laid out is written down for the next ones.
+    New(&'l mut Layout),
+    /// By reading their names.
+    Any,
 }
 
 /// A place in a record.
@@ -68,35 +127,65 @@ pub(super) struct Plain<'a> {
     at: usize,
 }
 
-/// Reads a record: by `plain` if it is plain, else by serde.
+/// Reads a record: by `plain` if it is plain, mostly by the layout of an earlier one, else by serde.
 ///
 /// # Errors
 /// What is wrong with it, by its `fields`.
 pub(super) fn read<'a, R: Deserialize<'a>>(
     record: &'a [u8],
-    plain: impl FnOnce(&'a [u8]) -> Option<R>,
+    layout: &mut Layout,
+    plain: impl Fn(&'a [u8], Way<'_>) -> Option<R>,
     fields: &[Field],
 ) -> Result<R, Reason> {
-    match plain(record) {
-        Some(read) => Ok(read),
-        None => sonic_rs::from_slice(record).map_err(|e| diagnose(record, fields, &e)),
+    if let Some(read) = plain(record, Way::Known(layout)) {
+        layout.others = 0;
+        return Ok(read);
     }
+    let way = match layout.values.is_empty() || layout.others >= OTHERS {
+        true => Way::New(&mut *layout),
+        false => Way::Any,
+    };
+    if let Some(read) = plain(record, way) {
+        layout.others += 1;
+        return Ok(read);
+    }
+    sonic_rs::from_slice(record).map_err(|e| diagnose(record, fields, &e))
 }
 
 /// Reads the object `record`: `field` gets the name of each field and must read its value. `None` as soon as anything is
-/// not plain.
+/// not plain, or is not where it was.
 pub(super) fn fields<'a>(
     record: &'a [u8],
-    mut field: impl FnMut(&'a str, &mut Plain<'a>) -> Option<()>,
+    way: Way<'_>,
+    mut field: impl FnMut(&str, &mut Plain<'a>) -> Option<()>,
 ) -> Option<()> {
     let mut plain = Plain { bytes: record, at: 0 };
+    let new = match way {
+        Way::Known(layout) => {
+            for (before, name) in &layout.values {
+                if !before.begins(&record[plain.at..]) {
+                    return None;
+                }
+                plain.at += before.bytes.len();
+                field(name, &mut plain)?;
+            }
+            return (!layout.values.is_empty() && record[plain.at..] == *layout.end).then_some(());
+        }
+        Way::New(layout) => Some(layout),
+        Way::Any => None,
+    };
+    let (mut values, mut after) = (Vec::new(), 0);
     plain.mark(b'{')?;
     loop {
         plain.space();
         let name = plain.string()?;
         plain.mark(b':')?;
         plain.space();
+        if new.is_some() {
+            values.push((Token::new(&record[after..plain.at]), name.into()));
+        }
         field(name, &mut plain)?;
+        after = plain.at;
         plain.space();
         match plain.next()? {
             b',' => {}
@@ -105,7 +194,13 @@ pub(super) fn fields<'a>(
         }
     }
     plain.space();
-    (plain.at == record.len()).then_some(())
+    if plain.at < record.len() {
+        return None;
+    }
+    if let Some(layout) = new {
+        *layout = Layout { values, end: record[after..].into(), others: 0 };
+    }
+    Some(())
 }
 
 /// Fills a field's place, once: a field that is there twice is for serde to refuse.
@@ -116,6 +211,17 @@ pub(super) fn once<T>(place: &mut Option<T>, value: T) -> Option<()> {
 impl<'a> Plain<'a> {
     fn peek(&self) -> Option<u8> {
         self.bytes.get(self.at).copied()
+    }
+
+    /// The next eight bytes as a number, with zeros beyond the end of the record.
+    fn word(&self) -> u64 {
+        let rest = &self.bytes[self.at..];
+        match (rest.first_chunk(), self.bytes.last_chunk()) {
+            (Some(word), _) => u64::from_le_bytes(*word),
+            (None, _) if rest.is_empty() => 0,
+            (None, Some(word)) => u64::from_le_bytes(*word) >> (64 - 8 * rest.len()),
+            (None, None) => rest.iter().rev().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+        }
     }
 
     fn next(&mut self) -> Option<u8> {
@@ -161,15 +267,14 @@ impl<'a> Plain<'a> {
         let mut value = 0u64;
         let mut digits = |this: &mut Self| {
             let from = this.at;
-            while let Some(eight) = this.bytes[this.at..].first_chunk().and_then(|word| eight_digits(*word)) {
-                value = value.wrapping_mul(100_000_000).wrapping_add(eight);
-                this.at += 8;
+            loop {
+                let (n, number) = leading_digits(this.word());
+                value = value.wrapping_mul(SHIFTS[n]).wrapping_add(number);
+                this.at += n;
+                if n < 8 {
+                    return this.at - from;
+                }
             }
-            while let Some(digit @ b'0'..=b'9') = this.peek() {
-                value = value.wrapping_mul(10).wrapping_add(u64::from(digit - b'0'));
-                this.at += 1;
-            }
-            this.at - from
         };
         let whole = digits(self);
         if whole == 0 || (whole > 1 && self.bytes[first] == b'0') {
@@ -245,7 +350,7 @@ mod tests {
     use proptest::prelude::*;
     use serde::Deserialize;
 
-    use super::{Plain, eight_digits, fields, ordinary};
+    use super::{Layout, Plain, Way, fields, leading_digits, ordinary};
     use crate::streams::{positions, telemetry};
 
     /// What the plain reader made of a record, and what serde makes of it, as text.
@@ -284,15 +389,24 @@ mod tests {
         fn words_say_what_bytes_say(bytes in proptest::collection::vec(prop_oneof![any::<u8>(), 0x1Eu8..0x24, 0x5Bu8..0x5E, 0x2Eu8..0x3C], 0..40)) {
             let is_ordinary = |byte: &u8| (0x20..0x80).contains(byte) && *byte != b'"' && *byte != b'\\';
             prop_assert_eq!(ordinary(&bytes), bytes.iter().take_while(|byte| is_ordinary(byte)).count());
-            if let Some(eight) = bytes.first_chunk::<8>() {
-                let text = std::str::from_utf8(eight).ok().filter(|text| text.bytes().all(|b| b.is_ascii_digit()));
-                prop_assert_eq!(eight_digits(*eight), text.map(|text| text.parse().unwrap()));
+            let eight: Vec<u8> = bytes.iter().copied().chain([0; 8]).take(8).collect();
+            let digits: String = eight.iter().take_while(|b| b.is_ascii_digit()).map(|b| char::from(*b)).collect();
+            for at in 0..bytes.len() {
+                let word = Plain { bytes: &bytes, at }.word();
+                let next: Vec<u8> = bytes[at..].iter().copied().chain([0; 8]).take(8).collect();
+                prop_assert_eq!(word.to_le_bytes().to_vec(), next);
             }
+            let number = digits.parse().unwrap_or(0);
+            prop_assert_eq!(leading_digits(u64::from_le_bytes(eight.try_into().unwrap())), (digits.len(), number));
         }
 
         #[test]
-        fn eight_digits_are_a_number(n in 0u64..100_000_000) {
-            prop_assert_eq!(eight_digits(format!("{n:08}").into_bytes().try_into().unwrap()), Some(n));
+        fn digits_are_a_number(n in 0u64..100_000_000, short in 0usize..9) {
+            let text = format!("{n:08}");
+            let (digits, rest) = text.split_at(short);
+            let word = format!("{digits}{}", rest.replace(|_| true, "/"));
+            let number = digits.parse().unwrap_or(0);
+            prop_assert_eq!(leading_digits(u64::from_le_bytes(word.into_bytes().try_into().unwrap())), (short, number));
         }
     }
 
@@ -300,7 +414,7 @@ mod tests {
     fn an_object_is_read_to_its_end() {
         let read = |text: &str| {
             let mut names = Vec::new();
-            fields(text.as_bytes(), |name, value| {
+            fields(text.as_bytes(), Way::Any, |name, value| {
                 names.push(name.to_owned());
                 value.skip()
             })
@@ -330,8 +444,8 @@ mod tests {
         ] {
             assert_eq!(read(text), None, "{text}");
         }
-        assert_eq!(fields(b"{\"a\":\"\xff\"}", |_, value| value.skip()), None);
-        assert_eq!(fields(b"{\"\xff\":1}", |_, value| value.skip()), None);
+        assert_eq!(fields(b"{\"a\":\"\xff\"}", Way::Any, |_, value| value.skip()), None);
+        assert_eq!(fields(b"{\"\xff\":1}", Way::Any, |_, value| value.skip()), None);
     }
 
     /// Values of a field, most of them as they should be.
@@ -422,12 +536,57 @@ mod tests {
         #[test]
         fn what_is_read_is_what_serde_reads(record in record()) {
             for (plain, general) in [
-                both(&record, positions::Record::plain(&record)),
-                both(&record, telemetry::Record::plain(&record)),
+                both(&record, positions::Record::plain(&record, Way::Any)),
+                both(&record, telemetry::Record::plain(&record, Way::Any)),
             ] {
                 prop_assert!(plain.is_none() || plain == general, "{:?} {:?}", plain, general);
             }
         }
+
+        #[test]
+        fn what_a_layout_finds_is_what_is_there(record in record(), other in record(), at in any::<proptest::sample::Index>(), byte in any::<u8>()) {
+            let mut layout = Layout::default();
+            if positions::Record::plain(&record, Way::New(&mut layout)).is_none() {
+                return Ok(());
+            }
+            // The record itself, one that looks much like it, and another.
+            let mut near = record.clone();
+            let at = at.index(near.len());
+            near[at] = byte;
+            let cut = &record[..at];
+            let (known, general) = both(&record, positions::Record::plain(&record, Way::Known(&layout)));
+            prop_assert!(known.is_some());
+            prop_assert_eq!(known, general);
+            for record in [&near[..], &other, cut] {
+                let (known, any) = (
+                    positions::Record::plain(record, Way::Known(&layout)),
+                    positions::Record::plain(record, Way::Any),
+                );
+                let (known, any) = (known.map(|read| format!("{read:?}")), any.map(|read| format!("{read:?}")));
+                prop_assert!(known.is_none() || known == any, "{:?} {:?}", known, any);
+            }
+        }
+    }
+
+    #[test]
+    fn a_layout_is_that_of_what_comes() {
+        let mut layout = Layout::default();
+        let mut read = |text: &str| {
+            let known = telemetry::Record::plain(text.as_bytes(), Way::Known(&layout)).is_some();
+            let record = super::read(text.as_bytes(), &mut layout, telemetry::Record::plain, &[]).unwrap();
+            (known, record.value.0)
+        };
+        let one =
+            |value: f64| format!(r#"{{"sensor_id":"s","ts":1780264800001,"metric":"m","value":{value:?}}}"#);
+        let other = |value: f64| {
+            format!(r#"{{ "value": {value:?}, "sensor_id": "s", "ts": 1780264800001, "metric": "m" }}"#)
+        };
+        assert_eq!(read(&one(0.5)), (false, 0.5));
+        assert_eq!(read(&one(-17.25)), (true, -17.25));
+        // Others now and then change nothing; when nothing else comes they are what is looked for.
+        assert_eq!((read(&other(1.5)), read(&one(2.5))), ((false, 1.5), (true, 2.5)));
+        (0..=super::OTHERS).for_each(|_| assert_eq!(read(&other(3.5)), (false, 3.5)));
+        assert_eq!((read(&other(4.5)), read(&one(5.5))), ((true, 4.5), (false, 5.5)));
     }
 
     #[test]
@@ -435,7 +594,7 @@ mod tests {
         let fix = br#"{"vehicle_id":"sw-1","ts":1780264800005,"lon":109.4791841,"lat":-36.5,"speed":11.3,"heading":180,
             "working":true,"crs":"gcj02","mileage":69165.0,"satellites":9,"appended_at":1780264800051,"model":"x"}"#;
         let reading = br#"{"sensor_id": "mh-1", "ts": 1780264800001, "metric": "tilt", "value": 0.9, "quality": "good"}"#;
-        assert!(positions::Record::plain(fix).is_some());
-        assert!(telemetry::Record::plain(reading).is_some());
+        assert!(positions::Record::plain(fix, Way::Any).is_some());
+        assert!(telemetry::Record::plain(reading, Way::Any).is_some());
     }
 }

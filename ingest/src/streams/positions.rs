@@ -8,7 +8,7 @@ use model::{Fix, LogPos, Row, StreamId};
 use serde::Deserialize;
 
 use super::fields::{Field, Id, Kind, Number, Text, Time, optional, required, tenths, within};
-use super::plain::{self, once};
+use super::plain::{self, Way, once};
 use super::{Interner, Parsed, Reason, Stream, Times, geometry};
 
 pub(super) const STREAM: Stream = Stream { id: StreamId::Positions, parse, horizon: true, happened: true };
@@ -51,12 +51,12 @@ pub(super) struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// The record if it is written plainly.
-    pub(super) fn plain(record: &'a [u8]) -> Option<Self> {
+    pub(super) fn plain(record: &'a [u8], way: Way<'_>) -> Option<Self> {
         let (mut vehicle_id, mut crs, mut working) = (None, None, None);
         let (mut ts, mut appended_at) = (None, None);
         let (mut lon, mut lat, mut speed, mut heading) = (None, None, None, None);
         let (mut mileage, mut satellites) = (None, None);
-        plain::fields(record, |name, value| match name {
+        plain::fields(record, way, |name, value| match name {
             "vehicle_id" => once(&mut vehicle_id, value.id()?),
             "ts" => once(&mut ts, value.time()?),
             "lon" => once(&mut lon, value.number()?),
@@ -88,7 +88,7 @@ impl<'a> Record<'a> {
 }
 
 fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, Reason> {
-    let record = plain::read(value, Record::plain, FIELDS)?;
+    let record = plain::read(value, interner.layout(), Record::plain, FIELDS)?;
     let lon = within("lon", record.lon.0, -180.0..=180.0)?;
     let lat = within("lat", record.lat.0, -90.0..=90.0)?;
     if lon.abs() < ZERO && lat.abs() < ZERO {

@@ -6,7 +6,7 @@ use model::{LogPos, Quality, Reading, Row, StreamId};
 use serde::Deserialize;
 
 use super::fields::{Field, Id, Kind, Number, Text, Time, optional, required, within};
-use super::plain::{self, once};
+use super::plain::{self, Way, once};
 use super::{Interner, Parsed, Reason, Stream, Times};
 
 pub(super) const STREAM: Stream = Stream { id: StreamId::Telemetry, parse, horizon: true, happened: true };
@@ -30,7 +30,7 @@ pub(super) struct Record<'a> {
     ts: Time,
     #[serde(borrow)]
     metric: Id<'a>,
-    value: Number,
+    pub(super) value: Number,
     #[serde(borrow)]
     quality: Option<Text<'a>>,
     appended_at: Option<Time>,
@@ -38,10 +38,10 @@ pub(super) struct Record<'a> {
 
 impl<'a> Record<'a> {
     /// The record if it is written plainly.
-    pub(super) fn plain(record: &'a [u8]) -> Option<Self> {
+    pub(super) fn plain(record: &'a [u8], way: Way<'_>) -> Option<Self> {
         let (mut sensor_id, mut metric, mut quality) = (None, None, None);
         let (mut ts, mut appended_at, mut number) = (None, None, None);
-        plain::fields(record, |name, value| match name {
+        plain::fields(record, way, |name, value| match name {
             "sensor_id" => once(&mut sensor_id, value.id()?),
             "ts" => once(&mut ts, value.time()?),
             "metric" => once(&mut metric, value.id()?),
@@ -56,7 +56,7 @@ impl<'a> Record<'a> {
 }
 
 fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, Reason> {
-    let record = plain::read(value, Record::plain, FIELDS)?;
+    let record = plain::read(value, interner.layout(), Record::plain, FIELDS)?;
     let quality = match record.quality.as_ref().map(|quality| &*quality.0) {
         None | Some("good") => Quality::Good,
         Some("suspect") => Quality::Suspect,
