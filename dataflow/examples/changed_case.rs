@@ -62,7 +62,6 @@ impl Feeder {
                 1_094_900_000 + (case % 5000) as i32 * 2000,
                 365_900_000 + (case / 5000 % 5000) as i32 * 2000,
             )),
-            title: "".into(),
         };
         let limit = Some(Limit { amount: 1.0 + (case % 5) as f64, unit: LimitUnit::WorkingDay });
         let dispatched = CaseEventKind::Dispatched { department: self.name("department", case % 40), limit };

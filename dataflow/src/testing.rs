@@ -192,7 +192,6 @@ fn row(history: &History, n: u64, tick: Tick, event: &Event) -> Option<Row> {
                     grid: Sym::EMPTY,
                     caller: Sym::EMPTY,
                     at: None,
-                    title: "".into(),
                 },
                 1 => CaseEventKind::Rejected,
                 2 => CaseEventKind::Filed,

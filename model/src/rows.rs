@@ -129,8 +129,6 @@ pub enum CaseEventKind {
         caller: Sym,
         /// Longitude and latitude in 10⁻⁷ degrees.
         at: Option<(i32, i32)>,
-        /// Free text.
-        title: Arc<str>,
     },
     /// 不予受理.
     Rejected,

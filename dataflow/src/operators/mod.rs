@@ -10,6 +10,7 @@
 
 pub mod delta;
 pub mod keyed;
+pub mod packed;
 pub mod park;
 pub mod publish;
 pub mod sorted;

@@ -78,7 +78,6 @@ fn kind(names: &Names, step: u8, pick: u8) -> CaseEventKind {
                 let (lon, lat) = [(0, 0), (0, 3600), (5000, 0), (0, 5400)][usize::from(pick / 2 % 4)];
                 (1_094_900_000 + lon, 365_900_000 + lat)
             }),
-            title: "".into(),
         },
         2 => CaseEventKind::Verified { passed: pick.is_multiple_of(2) },
         3 | 4 => CaseEventKind::Filed,

@@ -170,7 +170,6 @@ fn row(names: &Names, n: u64, tick: Tick, event: &Event) -> Row {
                     grid: Sym::EMPTY,
                     caller: Sym::EMPTY,
                     at: None,
-                    title: "".into(),
                 },
                 1 => CaseEventKind::Dispatched {
                     department: Sym::EMPTY,

@@ -10,7 +10,7 @@
 //! limit of a step, the end of a suspension) is an appointment, so a case becomes overdue by itself. A changed calendar
 //! folds the cases whose limit counts working time again, a changed class those whose dispatch named no limit.
 //!
-//! **State.** The events of every case.
+//! **State.** The events of every case and what was said of it, packed: a hundred bytes or two.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -33,6 +33,7 @@ use crate::casework::life::{Channel, Events, Life, Rules};
 use crate::casework::limits::Limits;
 use crate::operators::delta::{Delta, Keyed};
 use crate::operators::keyed::KeyedState;
+use crate::operators::packed::Packed;
 use crate::operators::publish::ViewRow;
 use crate::operators::ticked::{Fed, Inbox, Port, Tagged, fed};
 
@@ -200,7 +201,6 @@ fn counts_json(row: &CaseRow) -> String {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Case {
     events: Events,
-    life: Life,
     said: Option<CaseRow>,
     /// What was said of its quality.
     flagged: Vec<QualityRow>,
@@ -246,7 +246,7 @@ struct Cases {
     calendar: Calendar,
     classes: Limits,
     channels: Channels,
-    cases: KeyedState<Sym, Case>,
+    cases: KeyedState<Sym, Packed<Case>>,
 }
 
 /// What the operator says.
@@ -287,8 +287,8 @@ pub(super) fn operate<'s>(
 }
 
 impl Cases {
-    fn settle(&mut self, id: Sym, tick: Tick, out: &mut Out) {
-        let Some(case) = self.cases.get_mut(id) else { return };
+    /// Says what is new of a case whose events are `case.events`.
+    fn settle(&mut self, id: Sym, case: &mut Case, tick: Tick, out: &mut Out) {
         let channels = self.channels;
         let channel = |source| channels.of(source);
         let rules = Rules {
@@ -297,9 +297,10 @@ impl Cases {
             settings: &self.settings,
             channel: &channel,
         };
-        let (row, due) = case.life.at(i64::try_from(tick).unwrap_or(i64::MAX), &rules);
-        let flags: Vec<QualityRow> =
-            case.life.flags.iter().map(|flag| QualityRow::of_event(&row, flag)).collect();
+        let mut life = Life::of(id, &case.events, &rules);
+        let flags = std::mem::take(&mut life.flags);
+        let (row, due) = life.at(i64::try_from(tick).unwrap_or(i64::MAX), &rules);
+        let flags: Vec<QualityRow> = flags.iter().map(|flag| QualityRow::of_event(&row, flag)).collect();
         for delta in QualityRow::changes(&case.flagged, &flags) {
             out.quality.push((tick, delta));
         }
@@ -352,16 +353,6 @@ impl Fed for Cases {
                 }
             }
         }
-        events.sort_by_key(|event| event.pos);
-        let mut changed = Vec::with_capacity(events.len());
-        for event in events.drain(..) {
-            let (_, rank) = event.kind.name_and_rank();
-            let old = self.cases.entry(event.case).events.put((event.ts, rank), Some(event.kind));
-            if old.is_some() {
-                *replaced.entry((event.pos.stream, event.pos.partition)).or_default() += 1;
-            }
-            changed.push(event.case);
-        }
         if calendar_changed || classes_changed {
             let moved = |kind: &CaseEventKind| match kind {
                 CaseEventKind::Dispatched { limit: Some(limit), .. } => {
@@ -371,29 +362,26 @@ impl Fed for Cases {
                 CaseEventKind::Dispatched { limit: None, .. } => true,
                 _ => false,
             };
-            let cases =
-                self.cases.iter_mut().filter(|(_, case)| case.events.iter().any(|(_, event)| moved(event)));
-            changed.extend(cases.map(|(id, _)| id));
+            let moves = |case: &Case| case.events.iter().any(|(_, event)| moved(event));
+            let cases = self.cases.iter_mut().filter(|(_, case)| moves(&case.unpack()));
+            touched.extend(cases.map(|(id, _)| id));
         }
-        changed.sort_unstable();
-        changed.dedup();
-        let channels = self.channels;
-        let channel = |source| channels.of(source);
-        let rules = Rules {
-            calendar: &self.calendar,
-            classes: &self.classes,
-            settings: &self.settings,
-            channel: &channel,
-        };
-        for id in &changed {
-            let case = self.cases.entry(*id);
-            case.life = Life::of(*id, &case.events, &rules);
-        }
-        touched.extend(changed);
+        // Case by case; of one case in the order of the log.
+        events.sort_by_key(|event| (event.case, event.pos));
+        touched.extend(events.iter().map(|event| event.case));
         touched.sort_unstable();
         touched.dedup();
+        let mut events = events.drain(..).peekable();
         for id in touched {
-            self.settle(id, tick, out);
+            let mut case = self.cases.entry(id).unpack();
+            while let Some(event) = events.next_if(|event| event.case == id) {
+                let (_, rank) = event.kind.name_and_rank();
+                if case.events.put((event.ts, rank), Some(event.kind)).is_some() {
+                    *replaced.entry((event.pos.stream, event.pos.partition)).or_default() += 1;
+                }
+            }
+            self.settle(id, &mut case, tick, out);
+            self.cases.entry(id).pack(&case);
         }
         let replaced = replaced.into_iter();
         out.replaced.extend(replaced.map(|((stream, partition), n)| (tick, (stream, partition, n))));
