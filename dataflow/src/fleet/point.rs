@@ -12,7 +12,7 @@
 use model::{Sym, Tick};
 use serde::{Deserialize, Serialize};
 
-use crate::operators::timeline::{CHUNK, Timed};
+use crate::operators::timeline::Timed;
 use crate::views::vehicles::TrackFix;
 
 /// A fix within its track.
@@ -125,6 +125,9 @@ impl Expected {
 }
 
 impl Timed for Point {
+    /// Two chunks of a vehicle are not packed.
+    const CHUNK: usize = 24;
+
     fn ts(&self) -> i64 {
         self.ts
     }
@@ -154,7 +157,7 @@ impl Timed for Point {
     }
 
     fn unpack(mut bytes: &[u8]) -> Vec<Self> {
-        let (mut expected, mut points) = (Expected::default(), Vec::with_capacity(CHUNK));
+        let (mut expected, mut points) = (Expected::default(), Vec::with_capacity(Self::CHUNK));
         'fixes: while let Some((which, rest)) = bytes.split_first() {
             bytes = rest;
             let mut numbers = expected.expected;

@@ -60,6 +60,17 @@ impl<K: Ord + Copy, V> Sorted<K, V> {
         }
     }
 
+    /// The value at `key`.
+    pub fn get(&self, key: K) -> Option<&V> {
+        self.entries.get(self.place(key)).filter(|(other, _)| *other == key).map(|(_, value)| value)
+    }
+
+    /// The value at `key`.
+    pub fn get_mut(&mut self, key: K) -> Option<&mut V> {
+        let at = self.place(key);
+        self.entries.get_mut(at).filter(|(other, _)| *other == key).map(|(_, value)| value)
+    }
+
     /// The value at `key`, made new if there is none.
     pub fn entry(&mut self, key: K) -> &mut V
     where
@@ -139,6 +150,8 @@ mod tests {
                 }
                 prop_assert!(sorted.iter().map(|(key, value)| (key, value)).eq(map.iter()));
                 prop_assert!(sorted.from(key).map(|(key, value)| (key, value)).eq(map.range(key..)));
+                prop_assert_eq!((sorted.get(key), sorted.get(key + 1)), (map.get(&key), map.get(&(key + 1))));
+                prop_assert_eq!(sorted.get_mut(key), map.get_mut(&key));
                 prop_assert!(sorted.keys().eq(map.keys().copied()));
                 prop_assert_eq!((sorted.first(), sorted.is_empty()), (map.keys().next().copied(), map.is_empty()));
             }

@@ -2,7 +2,7 @@
 //!
 //! **Meaning.** At most one item per event time; the later one in log order takes the place of the earlier.
 //!
-//! **Mechanism.** Chunks of at most [`CHUNK`] items, each sorted, the latest of them at hand. A record in order is pushed
+//! **Mechanism.** Chunks of at most [`Timed::CHUNK`] items, each sorted, the latest of them at hand. A record in order is pushed
 //! at the end; a late one finds its chunk by binary search and moves at most a chunk of items, whatever the length of the
 //! history. Items that can be packed ([`Timed::pack`]) are, once two more chunks have begun; whoever looks at one of them
 //! unpacks its chunk, until [`Timeline::rest`].
@@ -16,13 +16,14 @@ use std::ops::Range;
 use serde::ser::SerializeSeq;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Greatest number of items in a chunk.
-pub const CHUNK: usize = 64;
 /// How many of the latest items are looked at one by one.
 const NEAR: usize = 4;
 
 /// An item with an event time.
 pub trait Timed: Sized {
+    /// Greatest number of items in a chunk.
+    const CHUNK: usize;
+
     /// Event time, Unix ms.
     fn ts(&self) -> i64;
 
@@ -48,23 +49,26 @@ enum Chunk<T> {
 struct Packed<T> {
     /// Event time of the last item.
     last: i64,
-    len: usize,
     bytes: Box<[u8]>,
     /// The items, while somebody looks at them.
-    items: OnceCell<Vec<T>>,
+    items: OnceCell<Box<[T]>>,
+    len: u32,
 }
 
 impl<T: Timed> Chunk<T> {
     fn items(&self) -> &[T] {
         match self {
             Self::Open(items) => items,
-            Self::Packed(packed) => packed.items.get_or_init(|| T::unpack(&packed.bytes)),
+            Self::Packed(packed) => packed.items.get_or_init(|| T::unpack(&packed.bytes).into()),
         }
     }
 
     fn open(&mut self) -> &mut Vec<T> {
         if let Self::Packed(packed) = self {
-            *self = Self::Open(packed.items.take().unwrap_or_else(|| T::unpack(&packed.bytes)));
+            *self = Self::Open(match packed.items.take() {
+                Some(items) => items.into_vec(),
+                None => T::unpack(&packed.bytes),
+            });
         }
         match self {
             Self::Open(items) => items,
@@ -77,7 +81,7 @@ impl<T: Timed> Chunk<T> {
             Self::Packed(packed) => drop(packed.items.take()),
             Self::Open(items) => {
                 if let (Some(last), Some(bytes)) = (items.last(), T::pack(items)) {
-                    let (last, len) = (last.ts(), items.len());
+                    let (last, len) = (last.ts(), items.len() as u32);
                     *self = Self::Packed(Packed { last, len, bytes, items: OnceCell::new() });
                 }
             }
@@ -94,7 +98,7 @@ impl<T: Timed> Chunk<T> {
     fn len(&self) -> usize {
         match self {
             Self::Open(items) => items.len(),
-            Self::Packed(packed) => packed.len,
+            Self::Packed(packed) => packed.len as usize,
         }
     }
 }
@@ -108,11 +112,13 @@ pub struct Timeline<T> {
     tail: Vec<T>,
     /// Numbers of the older chunks that somebody looked at or changed.
     loose: Cell<(usize, usize)>,
+    /// The first of the older chunks, which lies in memory that is long cold, stays until items up to this are forgotten.
+    stays: i64,
 }
 
 impl<T> Default for Timeline<T> {
     fn default() -> Self {
-        Self { older: VecDeque::new(), tail: Vec::new(), loose: Cell::default() }
+        Self { older: VecDeque::new(), tail: Vec::new(), loose: Cell::default(), stays: i64::MIN }
     }
 }
 
@@ -165,11 +171,14 @@ impl<T: Timed> Timeline<T> {
         let ts = item.ts();
         // In order: the common case.
         if self.last().is_none_or(|last| last.ts() < ts) {
-            if self.tail.len() >= CHUNK {
+            if self.tail.len() >= T::CHUNK {
                 // Whoever fills one chunk mostly fills the next: room for it at once saves growing step by step.
-                let full = std::mem::replace(&mut self.tail, Vec::with_capacity(CHUNK));
+                let full = std::mem::replace(&mut self.tail, Vec::with_capacity(T::CHUNK));
                 if let Some(last) = self.older.back_mut() {
                     last.pack();
+                }
+                if self.older.is_empty() {
+                    self.stays = ts;
                 }
                 self.older.push_back(Chunk::Open(full));
             }
@@ -183,8 +192,8 @@ impl<T: Timed> Timeline<T> {
             return (at, Some(std::mem::replace(there, item)));
         }
         // Into the chunk that holds the next item; a full chunk is halved first.
-        if self.chunk(at.chunk).len() >= CHUNK {
-            let later = self.chunk_mut(at.chunk).split_off(CHUNK / 2);
+        if self.chunk(at.chunk).len() >= T::CHUNK {
+            let later = self.chunk_mut(at.chunk).split_off(T::CHUNK / 2);
             match at.chunk == self.older.len() {
                 true => self.older.push_back(Chunk::Open(std::mem::replace(&mut self.tail, later))),
                 false => self.older.insert(at.chunk + 1, Chunk::Open(later)),
@@ -192,8 +201,8 @@ impl<T: Timed> Timeline<T> {
             // The chunks after it have other numbers now.
             let (first, end) = self.loose.get();
             self.loosen(first.min(at.chunk)..end.max(at.chunk + 1) + 1);
-            if at.index > CHUNK / 2 {
-                at = Place { chunk: at.chunk + 1, index: at.index - CHUNK / 2 };
+            if at.index > T::CHUNK / 2 {
+                at = Place { chunk: at.chunk + 1, index: at.index - T::CHUNK / 2 };
             }
         }
         self.chunk_mut(at.chunk).insert(at.index, item);
@@ -301,22 +310,32 @@ impl<T: Timed> Timeline<T> {
         self.older.len() + usize::from(!self.tail.is_empty())
     }
 
-    /// Forgets whole chunks of items older than `ts`, except the latest `keep` chunks.
-    pub fn prune(&mut self, ts: i64, keep: usize) {
-        let old = |last: Option<i64>| last.is_some_and(|last| last < ts);
-        if self.chunks() <= keep
-            || !old(self.older.front().map_or(self.tail.last().map(T::ts), Chunk::last_ts))
-        {
+    /// Forgets whole chunks of items older than `ts`, except what a look back from `ts` or later has to find: at least one
+    /// item before `ts` that `counts` stays, with all that came after it.
+    pub fn prune(&mut self, ts: i64, counts: impl Fn(&T) -> bool) {
+        if self.older.is_empty() || self.stays >= ts {
             return;
         }
-        // Chunks get other numbers.
+        while !self.older.is_empty() {
+            let after = (1..self.older.len()).flat_map(|chunk| self.chunk(chunk)).chain(&self.tail);
+            let next = after.into_iter().find(|item| counts(item)).map(Timed::ts);
+            // Before chunks get other numbers.
+            self.rest();
+            if next.is_some_and(|next| next < ts) {
+                self.older.pop_front();
+                continue;
+            }
+            // Where nothing counts yet, something may by the time that the latest is that old.
+            self.stays = next.or(self.tail.last().map(Timed::ts)).map_or(ts, |next| next.max(ts));
+            break;
+        }
+        // Who sends nothing that counts leaves no endless line behind: what is before `ts` then needs its latest alone.
+        let old = |chunk: Option<&Chunk<T>>| chunk.and_then(Chunk::last_ts).is_some_and(|last| last < ts);
+        while old(self.older.get(2)) && !self.chunk(1).iter().any(&counts) {
+            self.rest();
+            self.older.remove(1);
+        }
         self.rest();
-        while self.chunks() > keep && self.older.front().is_some_and(|chunk| old(chunk.last_ts())) {
-            self.older.pop_front();
-        }
-        if self.chunks() > keep && self.older.is_empty() && old(self.tail.last().map(T::ts)) {
-            self.tail = Vec::new();
-        }
     }
 
     /// Number of items.
@@ -355,9 +374,13 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::{CHUNK, Chunk, Timed, Timeline};
+    use super::{Chunk, Timed, Timeline};
+
+    const CHUNK: usize = <(i64, u32)>::CHUNK;
 
     impl Timed for (i64, u32) {
+        const CHUNK: usize = 64;
+
         fn ts(&self) -> i64 {
             self.0
         }
@@ -372,6 +395,21 @@ mod tests {
         fn unpack(bytes: &[u8]) -> Vec<Self> {
             let number = |bytes: &[u8]| i64::from_le_bytes(bytes.try_into().unwrap());
             bytes.chunks(16).map(|item| (number(&item[..8]), number(&item[8..]) as u32)).collect()
+        }
+    }
+
+    #[test]
+    fn a_line_does_not_grow_for_ever() {
+        // All count, none does, and none but the first.
+        for (first, rest) in [(2, 2), (1, 1), (2, 1)] {
+            let mut line = Timeline::default();
+            for n in 0..100 * CHUNK as i64 {
+                line.insert((n, if n == 0 { first } else { rest }));
+                line.prune(n - 100, |item| item.1 == 2);
+                assert!(line.len() < 100 + 5 * CHUNK, "{} after {n}", line.len());
+                assert!(rest == 1 || n < 100 || line.len() < 100 + 2 * CHUNK, "{} after {n}", line.len());
+            }
+            assert_eq!(line.iter().any(|item| item.1 == 2), first == 2);
         }
     }
 
@@ -408,8 +446,14 @@ mod tests {
                 Chunk::Packed(packed) => packed.items.get().is_none(),
             };
             prop_assert!(line.older.iter().rev().skip(1).all(rests));
-            line.prune(1000, 1);
-            prop_assert!(line.from(line.first_from(1000)).map(|item| item.0).eq(map.range(1000..).map(|(ts, _)| *ts)));
+            // What counts are the even ones.
+            let counts = |item: &(i64, u32)| item.1.is_multiple_of(2);
+            for ts in [500, 1000] {
+                line.prune(ts, counts);
+                prop_assert!(line.from(line.first_from(ts)).map(|item| item.0).eq(map.range(ts..).map(|(ts, _)| *ts)));
+                let last = map.range(..ts).rev().find(|(ts, n)| counts(&(**ts, **n))).map(|(ts, _)| *ts);
+                prop_assert_eq!(line.before(line.first_from(ts)).find(|item| counts(item)).map(Timed::ts), last);
+            }
         }
     }
 }

@@ -62,8 +62,7 @@ impl Judging<'_> {
         }
         for rule in covering.rules() {
             let minds = |value| rule.levels.first().is_some_and(|level| level.limit.raises(value));
-            if !series.verdicts.contains_key(&rule.id) && !rule.derives() && (quiet || !changed().any(minds))
-            {
+            if series.verdicts.get(rule.id).is_none() && !rule.derives() && (quiet || !changed().any(minds)) {
                 continue;
             }
             let site = &BTreeMap::new();
@@ -77,7 +76,7 @@ impl Judging<'_> {
                 names: self.names,
             };
             let context = episodes::Context::new(rule.id, &rule.rule, self.id, self.metric, self.known);
-            let verdict = series.verdicts.entry(rule.id).or_default();
+            let verdict = series.verdicts.entry(rule.id);
             verdict.update(&source, &context, span, self.now, out);
             wake = earliest(wake, verdict.due(&source));
             if rule.rule.shadow_of == Sym::EMPTY {
@@ -85,7 +84,7 @@ impl Judging<'_> {
             }
             verdict.prune(rule, self.forget, self.horizon);
             if !rule.derives() && verdict.is_blank() {
-                series.verdicts.remove(&rule.id);
+                series.verdicts.put(rule.id, None);
             }
         }
         (worst, wake)

@@ -38,6 +38,7 @@ use timely::dataflow::operators::{Capability, Concat};
 use crate::Settings;
 use crate::operators::delta::Delta;
 use crate::operators::keyed::{KeyedState, batches};
+use crate::operators::sorted::Sorted;
 use crate::operators::ticked::{Fed, Inbox, Port, Tagged, fed};
 use crate::operators::timeline::{Timed, Timeline};
 use crate::views::Replaced;
@@ -65,13 +66,21 @@ pub struct Point {
 }
 
 impl Point {
+    /// Whether it counts.
+    pub fn counts(&self) -> bool {
+        self.quality != Quality::Bad
+    }
+
     /// The value, if it counts.
     pub fn counted(&self) -> Option<f64> {
-        (self.quality != Quality::Bad).then_some(self.value)
+        self.counts().then_some(self.value)
     }
 }
 
 impl Timed for Point {
+    /// A sensor reports every some seconds to minutes, and there are many.
+    const CHUNK: usize = 16;
+
     fn ts(&self) -> i64 {
         self.ts
     }
@@ -82,7 +91,7 @@ impl Timed for Point {
 struct Series {
     points: Timeline<Point>,
     /// By rule that covers the series: those that have something to remember.
-    verdicts: BTreeMap<Sym, Verdict>,
+    verdicts: Sorted<Sym, Verdict>,
     /// The rules that cover the series; found when first needed.
     #[serde(skip)]
     covering: Option<Arc<Covering>>,
@@ -101,7 +110,7 @@ struct Sensor {
     reference: Option<SensorRef>,
     series: Vec<(Sym, Series)>,
     /// By offline rule that watches the sensor.
-    silences: BTreeMap<Sym, Silences>,
+    silences: Sorted<Sym, Silences>,
     /// Those rules; found when first needed.
     #[serde(skip)]
     watching: Option<Vec<Watching>>,
@@ -177,11 +186,12 @@ pub enum In {
 }
 
 /// Renders the operator. `known` brings changed `sensor` records (at the sensor's worker) and `rule` records (at every
-/// worker), `bound` what ticks bound.
+/// worker), `bound` what ticks bound. With `rows` it says the rows of `sensors`.
 pub fn operate<'s>(
     readings: Inbox<Reading>,
     known: Tagged<'s, Delta<CurrentRow>>,
     bound: Tagged<'s, Row>,
+    rows: bool,
     settings: &Arc<Settings>,
     names: &Arc<Names>,
     worker: usize,
@@ -195,7 +205,7 @@ pub fn operate<'s>(
         _ => None,
     });
     let known = known.concat(bound.broadcast());
-    let (scope, logic) = (known.scope(), SeriesLogic::new(settings, names, worker));
+    let (scope, logic) = (known.scope(), SeriesLogic::new(rows, settings, names, worker));
     fed(scope, "series", readings, known, logic, |builder| {
         let (mut to_sensors, sensors) = Port::new(builder);
         let (mut to_episodes, episodes) = Port::new(builder);
@@ -215,6 +225,8 @@ pub fn operate<'s>(
 
 /// The operator.
 pub struct SeriesLogic {
+    /// Whether anybody asks for the rows of `sensors`.
+    rows: bool,
     settings: Arc<Settings>,
     worker: usize,
     sensors: KeyedState<Sym, Sensor>,
@@ -229,9 +241,10 @@ pub struct SeriesLogic {
 }
 
 impl SeriesLogic {
-    /// The operator of worker `worker`.
-    pub fn new(settings: &Arc<Settings>, names: &Arc<Names>, worker: usize) -> Self {
+    /// The operator of worker `worker`. With `rows` it says the rows of `sensors`.
+    pub fn new(rows: bool, settings: &Arc<Settings>, names: &Arc<Names>, worker: usize) -> Self {
         Self {
+            rows,
             settings: Arc::clone(settings),
             worker,
             sensors: KeyedState::default(),
@@ -320,14 +333,14 @@ impl SeriesLogic {
                         let context = episodes::Context::new(*rule_id, &rule.rule, id, *metric, known);
                         let (city, names, site) = (self.city, &*self.names, &BTreeMap::new());
                         let source = Source { rule, points, site, sensor: id, reference: known, city, names };
-                        let verdict = series.verdicts.entry(*rule_id).or_default();
+                        let verdict = series.verdicts.entry(*rule_id);
                         verdict.judge_anew(&source, &context, now, out);
                         if !rule.derives() && verdict.is_blank() {
-                            series.verdicts.remove(rule_id);
+                            series.verdicts.put(*rule_id, None);
                         }
                     }
                     None => {
-                        if let Some(mut verdict) = series.verdicts.remove(rule_id) {
+                        if let Some(mut verdict) = series.verdicts.put(*rule_id, None) {
                             minds = true;
                             verdict.withdraw_all(out);
                         }
@@ -342,10 +355,10 @@ impl SeriesLogic {
                     minds = true;
                     let heard = silence::merge(sensor.series.iter().map(|(_, series)| &series.points));
                     let context = episodes::Context::new(*rule_id, &rule.rule, id, Sym::EMPTY, known);
-                    sensor.silences.entry(*rule_id).or_default().judge_anew(watch, &heard, &context, out);
+                    sensor.silences.entry(*rule_id).judge_anew(watch, &heard, &context, out);
                 }
                 None => {
-                    if let Some(mut silences) = sensor.silences.remove(rule_id) {
+                    if let Some(mut silences) = sensor.silences.put(*rule_id, None) {
                         minds = true;
                         silences.withdraw_all(out);
                     }
@@ -365,7 +378,7 @@ impl SeriesLogic {
         sensors: &mut Vec<(Tick, Delta<SensorRow>)>,
     ) {
         let now = i64::try_from(tick).unwrap_or(i64::MAX);
-        let Self { settings, rules, panes, behind, passing, .. } = self;
+        let Self { settings, rules, panes, behind, passing, rows, .. } = self;
         let moment = Moment {
             id,
             now,
@@ -381,8 +394,8 @@ impl SeriesLogic {
             }
             let (wake, unsure) = sensor.pass(&moment, &watching, behind, changed);
             sensor.watching = Some(watching);
-            let due =
-                sensor.say(&moment, unsure, rules, passing, changed, |delta| sensors.push((tick, delta)));
+            let said = rows.then_some(|delta| sensors.push((tick, delta)));
+            let due = sensor.say(&moment, unsure, rules, passing, changed, said);
             // Due strictly after now: what is due at or before now has been settled.
             earliest(wake, due).map(|at| settings.tick.ceil(at.max(now + 1)))
         });
@@ -412,11 +425,10 @@ impl Sensor {
     /// Reads what taking in a reading will read.
     fn touch(&self) -> i64 {
         let heard = self.heard.unwrap_or(0);
-        let silences =
-            self.silences.first_key_value().map_or(0, |(_, silences)| i64::from(silences.lasting()));
+        let silences = self.silences.iter().next().map_or(0, |(_, silences)| i64::from(silences.lasting()));
         let watching = self.watching.as_ref().map_or(0, |watching| watching.len() as i64);
         self.series.iter().fold(heard ^ silences ^ watching, |sum, (_, series)| {
-            let judged = series.verdicts.first_key_value().map_or(0, |(rule, _)| i64::from(rule.0));
+            let judged = series.verdicts.first().map_or(0, |rule| i64::from(rule.0));
             let said = series.said.as_ref().map_or(0, |said| said.ts);
             // All of the last one, which may lie across two lines of the cache.
             sum ^ judged ^ said ^ series.points.last().map_or(0, |point| point.ts() ^ point.quality as i64)
@@ -447,6 +459,8 @@ impl Sensor {
         let known = self.reference.as_ref();
         let at = self.series.iter().position(|(metric, _)| *metric == reading.metric);
         let at = at.unwrap_or_else(|| {
+            // Most sensors have one.
+            self.series.reserve_exact(1);
             self.series.push((reading.metric, Series::default()));
             self.series.len() - 1
         });
@@ -467,14 +481,16 @@ impl Sensor {
         });
         match heard {
             None => {
-                let silences = |watching: &Watching| (watching.rule, Silences::default());
-                self.silences = watching.iter().map(silences).collect();
+                self.silences = Sorted::default();
+                for watching in watching {
+                    self.silences.put(watching.rule, Some(Silences::default()));
+                }
             }
             Some(heard) if old.is_none() && !elsewhere => {
                 // Silences care for times only; the neighbours of a late one have to be looked for.
                 let around = if heard < ts { (Some(heard), None) } else { self.heard_around(ts) };
                 for Watching { rule, watch, context } in watching {
-                    if let Some(silences) = self.silences.get_mut(rule) {
+                    if let Some(silences) = self.silences.get_mut(*rule) {
                         silences.heard(*watch, ts, around, context, &mut changed.episodes);
                     }
                 }
@@ -494,7 +510,7 @@ impl Sensor {
         let (mut wake, mut unsure) = (None, false);
         let Some(heard) = self.heard else { return (wake, unsure) };
         for Watching { rule, watch, context } in watching {
-            let Some(silences) = self.silences.get_mut(rule) else { continue };
+            let Some(silences) = self.silences.get_mut(*rule) else { continue };
             // What is not read yet may hold a sign of life: until it is, silence proves nothing.
             let clock = behind.clock(self.partition, moment.now);
             silences.pass(*watch, heard, clock, context, &mut changed.episodes);
@@ -520,7 +536,7 @@ impl Sensor {
         rules: &mut Rules,
         passing: &Passing,
         changed: &mut Changed,
-        mut said: impl FnMut(Delta<SensorRow>),
+        mut said: Option<impl FnMut(Delta<SensorRow>)>,
     ) -> Option<i64> {
         let mut wake = None;
         let known = self.reference.as_ref();
@@ -530,7 +546,7 @@ impl Sensor {
             .iter()
             .flatten()
             .filter(live)
-            .any(|watching| self.silences.get(&watching.rule).is_some_and(Silences::lasting));
+            .any(|watching| self.silences.get(watching.rule).is_some_and(Silences::lasting));
         for (metric, series) in &mut self.series {
             let span = series.span.take();
             if let Some(span) = span
@@ -542,7 +558,12 @@ impl Sensor {
             let of = Judging { id, metric: *metric, known, city, names, now, forget, horizon };
             let (worst, due) = of.series(series, &covering, span, &mut changed.episodes);
             wake = earliest(wake, due);
-            let latest = series.points.latest(|point| point.quality != Quality::Bad);
+            if let Some(horizon) = horizon {
+                series.points.prune(horizon - covering.lookback_ms, Point::counts);
+            }
+            series.covering = Some(covering);
+            let Some(said) = &mut said else { continue };
+            let latest = series.points.latest(Point::counts);
             let row = SensorRow {
                 sensor: id,
                 metric: *metric,
@@ -560,10 +581,6 @@ impl Sensor {
                 let old = series.said.replace(row.clone());
                 said(Delta { old, new: Some(row) });
             }
-            if let Some(horizon) = horizon {
-                series.points.prune(horizon - covering.lookback_ms, 2);
-            }
-            series.covering = Some(covering);
         }
         wake
     }

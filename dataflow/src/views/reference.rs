@@ -139,7 +139,10 @@ impl Ticked for Current {
         for record in input.drain(..) {
             let key = (record.kind, record.id);
             let effective = record.ts.map_or(tick, |ts| self.tick.ceil(ts).max(tick));
-            self.records.entry(key).records.push((effective, record));
+            let records = &mut self.records.entry(key).records;
+            // There is one, as a rule.
+            records.reserve_exact(1);
+            records.push((effective, record));
             touched.push(key);
         }
         touched.sort_unstable();
