@@ -34,7 +34,7 @@ use crate::settings::{Frames, Settings};
 use crate::views::{self, Context, Inputs, View};
 
 /// Feeds that may wait for one worker.
-const FEED_QUEUE: usize = 64;
+const FEED_QUEUE: usize = 16;
 /// Parts and frames that may wait for their reader.
 const FRAME_QUEUE: usize = 64;
 /// Rows a worker takes in before it steps the dataflow: few enough that what a step makes of them stays in the cache.

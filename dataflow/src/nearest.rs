@@ -103,8 +103,18 @@ impl Nearest {
         let legs = self.cells.get(&cell)?;
         let k = metres_per_unit();
         let east = (f64::from(at.1) / UNITS).to_radians().cos() * k;
+        // A leg whose box is further away than what rounds to the reach is: most are, and need no more than this.
+        let reach_m = (self.reach_mm + 1) as f64 / 1000.0;
+        let (across, along) = ((reach_m / east) as i64 + 1, (reach_m / k) as i64 + 1);
+        let away = |at: i32, a: i32, b: i32, reach: i64| {
+            let (at, a, b) = (i64::from(at), i64::from(a), i64::from(b));
+            at < a.min(b) - reach || at > a.max(b) + reach
+        };
         let mut best: Option<(i64, Sym)> = None;
         for (name, [a, b]) in legs {
+            if away(at.0, a.0, b.0, across) || away(at.1, a.1, b.1, along) {
+                continue;
+            }
             let flat = |end: &Place| (f64::from(end.0 - at.0) * east, f64::from(end.1 - at.1) * k);
             let ((x1, y1), (x2, y2)) = (flat(a), flat(b));
             let (dx, dy) = (x2 - x1, y2 - y1);

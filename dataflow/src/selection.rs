@@ -51,6 +51,8 @@ pub fn all_specs() -> Vec<ViewSpec> {
 pub(crate) struct Heads {
     /// Sensor series.
     pub readings: bool,
+    /// The latest readings; need sensor series.
+    pub sensors: bool,
     /// Tracks of vehicles.
     pub fixes: bool,
     /// Cases.
@@ -70,6 +72,7 @@ pub(crate) struct Heads {
 }
 
 const READINGS: Heads = Heads { readings: true, ..NONE };
+const SENSORS: Heads = Heads { sensors: true, ..READINGS };
 const FIXES: Heads = Heads { fixes: true, ..NONE };
 const CASES: Heads = Heads { cases: true, ..NONE };
 const RATES: Heads = Heads { cases: true, rates: true, ..NONE };
@@ -82,6 +85,7 @@ const JOURNEYS: Heads = Heads { fixes: true, journeys: true, ..NONE };
 const REACH: Heads = Heads { reach: true, ..NONE };
 const NONE: Heads = Heads {
     readings: false,
+    sensors: false,
     fixes: false,
     cases: false,
     rates: false,
@@ -93,6 +97,7 @@ const NONE: Heads = Heads {
 };
 const ALL: Heads = Heads {
     readings: true,
+    sensors: true,
     fixes: true,
     cases: true,
     rates: true,
@@ -108,6 +113,7 @@ impl Heads {
     pub fn of(views: &[&View]) -> Self {
         views.iter().map(|view| needs(view.spec.name)).fold(NONE, |all, of| Self {
             readings: all.readings | of.readings,
+            sensors: all.sensors | of.sensors,
             fixes: all.fixes | of.fixes,
             cases: all.cases | of.cases,
             rates: all.rates | of.rates,
@@ -123,7 +129,8 @@ impl Heads {
 /// What a view looks at.
 fn needs(view: &str) -> Heads {
     match view {
-        "sensors" | "alerts" | "incidents" | "shadow_alerts" | "sensor_windows" => READINGS,
+        "sensors" => SENSORS,
+        "alerts" | "incidents" | "shadow_alerts" | "sensor_windows" => READINGS,
         "tracks" | "rejects" | "swept_lengths" => FIXES,
         "vehicles" => ROADS,
         "road_coverage" | "district_coverage" => COVERAGE,
@@ -141,7 +148,7 @@ fn needs(view: &str) -> Heads {
 
 #[cfg(test)]
 mod tests {
-    use super::{ALL, FIXES, Heads, NONE, RATES, ROADS, selected, specs_of};
+    use super::{ALL, FIXES, Heads, NONE, RATES, ROADS, SENSORS, selected, specs_of};
     use crate::Settings;
     use crate::views::VIEWS;
 
@@ -173,7 +180,8 @@ mod tests {
     fn heads_run_for_those_who_need_them() {
         let heads = |names: &[&str]| Heads::of(&selected(&with(names)).unwrap());
         assert_eq!(heads(&["case_rates"]), RATES);
-        assert_eq!(heads(&["scores"]), Heads { journeys: false, ..ALL });
+        assert_eq!(heads(&["scores"]), Heads { sensors: false, journeys: false, ..ALL });
+        assert_eq!(heads(&["sensors", "cases"]), Heads { cases: true, ..SENSORS });
         assert_eq!(heads(&["alerts", "swept_lengths"]), Heads { readings: true, ..FIXES });
         assert_eq!(heads(&["vehicles", "trips"]), Heads { journeys: true, ..ROADS });
         assert_eq!(heads(&["reference"]), NONE);

@@ -263,6 +263,7 @@ pub(super) fn operate<'s>(
         settings: Arc::clone(settings),
         old: Vec::new(),
         new: Vec::new(),
+        same: Vec::new(),
     };
     let parts = cases.flat_map(move |(tick, delta)| {
         let mut parts = Vec::new();
@@ -292,6 +293,8 @@ struct Differences {
     offset_ms: i64,
     old: Vec<Fact>,
     new: Vec<Fact>,
+    /// Those that are in both.
+    same: Vec<Fact>,
 }
 
 impl Differences {
@@ -308,9 +311,11 @@ impl Differences {
         if let (Some(old), Some(new)) = (&delta.old, &delta.new)
             && scopes(old).eq(scopes(new))
         {
-            let (was, is) = (std::mem::take(&mut self.old), std::mem::take(&mut self.new));
-            self.old.extend(was.iter().filter(|fact| is.binary_search(fact).is_err()));
-            self.new.extend(is.iter().filter(|fact| was.binary_search(fact).is_err()));
+            self.same.clear();
+            self.same.extend(self.old.iter().filter(|fact| self.new.binary_search(fact).is_ok()));
+            for facts in [&mut self.old, &mut self.new] {
+                facts.retain(|fact| self.same.binary_search(fact).is_err());
+            }
         }
         for (row, facts, sign) in [(&delta.old, &mut self.old, -1), (&delta.new, &mut self.new, 1)] {
             let Some(row) = row else { continue };
@@ -323,11 +328,11 @@ impl Differences {
                     let facts = of_day.iter().filter(|(count, ..)| is(*count));
                     facts.map(|(count, n, _)| (*count as u8, n * sign)).collect()
                 };
-                let whole = scopes(row).map(|scope| (scope, of(&|_| true)));
-                let posts = Post::ALL.iter().map(|post| (Scope::Post(*post), of(&|count| post.does(count))));
-                let kept = whole.chain(posts).filter(|(scope, changes)| {
-                    !changes.is_empty() && !scope.periods(&self.settings.statistics).is_empty()
-                });
+                let asked = |scope: &Scope| !scope.periods(&self.settings.statistics).is_empty();
+                let whole = scopes(row).filter(asked).map(|scope| (scope, of(&|_| true)));
+                let posts = Post::ALL.iter().filter(|post| asked(&Scope::Post(**post)));
+                let posts = posts.map(|post| (Scope::Post(*post), of(&|count| post.does(count))));
+                let kept = whole.chain(posts).filter(|(_, changes)| !changes.is_empty());
                 parts.extend(kept.map(|(scope, changes)| Part { scope, day, changes }));
             }
         }

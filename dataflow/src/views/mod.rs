@@ -229,8 +229,15 @@ impl<'scope> Context<'scope> {
         let casework = of(&[Kind::Calendar, Kind::CaseClass]).broadcast();
 
         let known = of(&[Kind::Sensor]).concat(rules.clone());
-        let series::Said { sensors, episodes, sites, panes, replaced: replaced_readings } =
-            series::operate(inputs.readings, known, inputs.bound.clone(), &settings, names, worker);
+        let series::Said { sensors, episodes, sites, panes, replaced: replaced_readings } = series::operate(
+            inputs.readings,
+            known,
+            inputs.bound.clone(),
+            heads.sensors,
+            &settings,
+            names,
+            worker,
+        );
         let compounds = series::compound::operate(sites, rules.clone(), &settings, names);
         let vehicles::Said { vehicles, jumps, replaced: replaced_fixes, track, recalled } =
             vehicles::operate(inputs.fixes, of(&[Kind::Vehicle]), heads.roads, &settings, names);

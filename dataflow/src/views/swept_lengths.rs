@@ -13,7 +13,6 @@
 //! **State.** One entry per matched fix within the horizon, one number per road and hour with fixes, the roads once per
 //! worker.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use differential_dataflow::difference::{IsZero, Semigroup};
@@ -32,6 +31,7 @@ use crate::nearest::{Nearest, Place, length_mm};
 use crate::operators::delta::{Delta, Keyed, deltas, updates};
 use crate::operators::keyed::KeyedState;
 use crate::operators::publish::ViewRow;
+use crate::operators::sorted::Sorted;
 use crate::operators::ticked::{Tagged, Ticked, ticked};
 use crate::operators::timeline::{Timed, Timeline};
 use crate::operators::{route, spread};
@@ -139,14 +139,18 @@ pub(super) fn operate<'s>(
     names: &Arc<Names>,
 ) -> Swept<'s> {
     let roads = current.clone().filter(|(_, delta)| kind_of(delta) == Kind::Road);
-    let everywhere = roads.clone().broadcast().map(|(tick, delta)| (tick, MatchIn::Road(delta)));
+    let everywhere = roads.clone().broadcast().map(|(tick, delta)| (tick, MatchIn::Road(Box::new(delta))));
     // What is sent again keeps the road that it had.
-    let fixes = track.flat_map(|(tick, delta)| says_more(&delta).then_some((tick, MatchIn::Fix(delta))));
+    let fixes = track.flat_map(|(tick, delta)| {
+        let fix = says_more(&delta).then(|| Heard::of(&delta)).flatten()?;
+        Some((tick, MatchIn::Fix(fix)))
+    });
     let matching = Match {
         settings: Arc::clone(settings),
         names: Arc::clone(names),
         nearest: Nearest::new(settings.swept_reach_m),
         vehicles: KeyedState::default(),
+        passed: HashMap::default(),
     };
     let passed = ticked(fixes.concat(everywhere), "nearest_road", matching);
     // Records of roads are at the worker of their id already.
@@ -191,6 +195,8 @@ struct Matched {
 }
 
 impl Timed for Matched {
+    const CHUNK: usize = 32;
+
     fn ts(&self) -> i64 {
         self.ts
     }
@@ -198,8 +204,29 @@ impl Timed for Matched {
 
 #[derive(Clone, Debug)]
 enum MatchIn {
-    Fix(Delta<TrackFix>),
-    Road(Delta<CurrentRow>),
+    Fix(Heard),
+    Road(Box<Delta<CurrentRow>>),
+}
+
+/// As much of a fix that changed as a road needs.
+#[derive(Clone, Copy, Debug)]
+struct Heard {
+    vehicle: Sym,
+    ts: i64,
+    /// Where it is, if the vehicle was at work.
+    at: Option<Place>,
+    /// Whether it may have had a road before.
+    was: bool,
+}
+
+impl Heard {
+    /// `None` when neither what the fix was nor what it is has a road.
+    fn of(delta: &Delta<TrackFix>) -> Option<Self> {
+        let (vehicle, ts) = delta.key()?;
+        let working = delta.new.as_ref().filter(|fix| fix.working == Some(true));
+        let (at, was) = (working.map(|fix| (fix.lon, fix.lat)), delta.old.is_some());
+        (at.is_some() || was).then_some(Self { vehicle, ts, at, was })
+    }
 }
 
 /// So many fixes more or fewer belong to a road in an hour.
@@ -216,6 +243,8 @@ struct Match {
     nearest: Nearest,
     /// Fixes with a road by vehicle.
     vehicles: KeyedState<Sym, Timeline<Matched>>,
+    /// By how many the fixes of a road in an hour become more or fewer, while a tick is taken in.
+    passed: HashMap<(Sym, i64), i64>,
 }
 
 impl Match {
@@ -224,11 +253,9 @@ impl Match {
         (ts + offset).div_euclid(HOUR_MS) * HOUR_MS - offset
     }
 
-    fn fix(&mut self, delta: &Delta<TrackFix>, tick: Tick, passed: &mut HashMap<(Sym, i64), i64>) {
-        let Some((vehicle, ts)) = delta.key() else { return };
-        let working = delta.new.as_ref().filter(|fix| fix.working == Some(true));
-        let road = working.and_then(|fix| self.nearest.of((fix.lon, fix.lat), &self.names));
-        if road.is_none() && delta.old.is_none() {
+    fn fix(&mut self, &Heard { vehicle, ts, at, was }: &Heard, tick: Tick) {
+        let road = at.and_then(|at| self.nearest.of(at, &self.names));
+        if road.is_none() && !was {
             return;
         }
         let hour = self.hour(ts);
@@ -236,11 +263,11 @@ impl Match {
         let (_, old) = fixes.insert(Matched { ts, road: road.unwrap_or_default() });
         for (road, sign) in [(old.map(|old| old.road), -1), (road, 1)] {
             if let Some(road) = road.filter(|road| *road != Sym::EMPTY) {
-                *passed.entry((road, hour)).or_default() += sign;
+                *self.passed.entry((road, hour)).or_default() += sign;
             }
         }
         if let Some(horizon) = self.settings.horizon_ms {
-            fixes.prune(tick as i64 - horizon, 2);
+            fixes.prune(tick as i64 - horizon, |_| true);
         }
     }
 }
@@ -250,21 +277,20 @@ impl Ticked for Match {
     type Out = Passed;
 
     fn tick(&mut self, tick: Tick, input: &mut Vec<MatchIn>, out: &mut Vec<Passed>) {
-        let mut fixes = Vec::with_capacity(input.len());
-        for row in input.drain(..) {
-            match row {
-                MatchIn::Fix(delta) => fixes.push(delta),
-                MatchIn::Road(delta) => {
-                    let Some((_, id)) = delta.key() else { continue };
-                    self.nearest.set(id, delta.new.map_or_else(Vec::new, |row| line(&row.body).to_vec()));
-                }
+        for row in input.iter() {
+            if let MatchIn::Road(delta) = row
+                && let Some((_, id)) = delta.key()
+            {
+                let line = delta.new.as_ref().map_or(&[][..], |row| line(&row.body));
+                self.nearest.set(id, line.to_vec());
             }
         }
-        let mut passed: HashMap<(Sym, i64), i64> = HashMap::default();
-        for delta in &fixes {
-            self.fix(delta, tick, &mut passed);
+        for row in input.iter() {
+            if let MatchIn::Fix(fix) = row {
+                self.fix(fix, tick);
+            }
         }
-        let passed = passed.into_iter().filter(|(_, fixes)| *fixes != 0);
+        let passed = self.passed.drain().filter(|(_, fixes)| *fixes != 0);
         out.extend(passed.map(|((road, hour), fixes)| Passed { road, hour, fixes }));
     }
 
@@ -291,12 +317,14 @@ struct Visit {
 struct Road {
     length: Option<RoadLength>,
     /// Fixes by hour; all positive.
-    hours: BTreeMap<i64, i64>,
+    hours: Sorted<i64, i64>,
 }
 
 #[derive(Default)]
 struct Roads {
     roads: HashMap<Sym, Road>,
+    /// The hours that change, with whether the road had been passed in them, while a tick is taken in.
+    before: HashMap<(Sym, i64), bool>,
 }
 
 impl Ticked for Roads {
@@ -305,23 +333,22 @@ impl Ticked for Roads {
 
     fn tick(&mut self, _tick: Tick, input: &mut Vec<RoadIn>, out: &mut Vec<Delta<Visit>>) {
         // Sums of several workers may pass through zero within a tick: the hours are said once all are in.
-        let mut before: HashMap<(Sym, i64), bool> = HashMap::default();
         let mut lengths = Vec::new();
         for row in input.drain(..) {
             match row {
                 RoadIn::Length(delta) => lengths.push(delta),
                 RoadIn::Passed(Passed { road, hour, fixes }) => {
-                    let count = self.roads.entry(road).or_default().hours.entry(hour).or_default();
-                    before.entry((road, hour)).or_insert(*count > 0);
+                    let count = self.roads.entry(road).or_default().hours.entry(hour);
+                    self.before.entry((road, hour)).or_insert(*count > 0);
                     *count += fixes;
                 }
             }
         }
-        for ((road, hour), was) in before {
+        for ((road, hour), was) in self.before.drain() {
             let Some(state) = self.roads.get_mut(&road) else { continue };
-            let is = state.hours.get(&hour).is_some_and(|count| *count > 0);
+            let is = state.hours.get(hour).is_some_and(|count| *count > 0);
             if !is {
-                state.hours.remove(&hour);
+                state.hours.put(hour, None);
             }
             // The length of before; a change of it comes next.
             let visit = state.length.map(|road| Visit { hour, road });
@@ -332,7 +359,7 @@ impl Ticked for Roads {
             let state = self.roads.entry(id).or_default();
             let old = std::mem::replace(&mut state.length, delta.new);
             for hour in state.hours.keys() {
-                let visit = |road: Option<RoadLength>| road.map(|road| Visit { hour: *hour, road });
+                let visit = |road: Option<RoadLength>| road.map(|road| Visit { hour, road });
                 out.extend(Delta::between(visit(old), visit(delta.new)));
             }
             if state.length.is_none() && state.hours.is_empty() {

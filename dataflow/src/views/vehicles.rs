@@ -286,15 +286,16 @@ struct Tracks {
     /// Vehicles and the places of their fixes, while a tick is taken in.
     order: Vec<(Sym, u32)>,
     verdicts: Verdicts,
-    /// Whether anybody matches fixes.
-    recalls: bool,
+    /// Whether anybody matches fixes, or asks where vehicles are.
+    roads: bool,
 }
 
-/// Renders the operator. With `recalls` it says what was around fixes that change long after they were there.
+/// Renders the operator. With `roads` it says the rows of vehicles, and what was around fixes that change long after they
+/// were there.
 pub(super) fn operate<'s>(
     fixes: Inbox<Fix>,
     known: Tagged<'s, Delta<CurrentRow>>,
-    recalls: bool,
+    roads: bool,
     settings: &Arc<Settings>,
     names: &Arc<Names>,
 ) -> Said<'s> {
@@ -304,7 +305,7 @@ pub(super) fn operate<'s>(
         vehicles: KeyedState::default(),
         order: Vec::new(),
         verdicts: Verdicts::default(),
-        recalls,
+        roads,
     };
     fed(known.scope(), "vehicles", fixes, known, tracks, |builder| {
         let (mut to_vehicles, vehicles) = Port::new(builder);
@@ -473,7 +474,7 @@ impl Tracks {
         replaced: &mut BTreeMap<(StreamId, u16), i64>,
         out: &mut Out,
     ) {
-        let Self { settings, names, vehicles, verdicts, recalls, .. } = self;
+        let Self { settings, names, vehicles, verdicts, roads, .. } = self;
         let now = i64::try_from(tick).unwrap_or(i64::MAX);
         let refused = |point: &Point| refused(id, point, settings, names);
         vehicles.visit(id, |track| {
@@ -492,7 +493,7 @@ impl Tracks {
             // The first of several changes knows how it was before the tick.
             verdicts.counted.sort_by_key(|(ts, _)| *ts);
             verdicts.counted.dedup_by_key(|(ts, _)| *ts);
-            if *recalls && let Some(span) = track.old_span(&verdicts.counted, settings) {
+            if *roads && let Some(span) = track.old_span(&verdicts.counted, settings) {
                 out.recalled.push((tick, track.recall(id, span)));
             }
             for (ts, was) in verdicts.counted.drain(..) {
@@ -500,15 +501,15 @@ impl Tracks {
                 let delta = Delta::between(was, is.and_then(|point| point.counted(id)));
                 out.track.extend(delta.map(|delta| (tick, delta)));
             }
-            let (row, silent_from) = track.row(id, now, settings)?;
+            if let Some(horizon) = settings.horizon_ms {
+                track.points.prune(now - horizon, |point| !point.jump);
+            }
+            track.points.rest();
+            let (row, silent_from) = roads.then(|| track.row(id, now, settings)).flatten()?;
             if track.said.as_ref() != Some(&row) {
                 let old = track.said.replace(row.clone());
                 out.vehicles.push((tick, Delta { old, new: Some(row) }));
             }
-            if let Some(horizon) = settings.horizon_ms {
-                track.points.prune(now - horizon, 2);
-            }
-            track.points.rest();
             (now < silent_from).then(|| settings.tick.ceil(silent_from))
         });
     }
@@ -551,7 +552,7 @@ impl Fed for Tracks {
                 _ => None,
             };
             let band = |reference: &Option<VehicleRef>| reference.as_ref().and_then(|it| it.working_speed);
-            if self.recalls && band(&track.reference) != band(&reference) && !track.points.is_empty() {
+            if self.roads && band(&track.reference) != band(&reference) && !track.points.is_empty() {
                 judged_anew.push(id);
             }
             track.reference = reference;

@@ -10,14 +10,16 @@
 //!
 //! **State.** One vector per district.
 
+use differential_dataflow::AsCollection;
 use differential_dataflow::difference::{IsZero, Semigroup};
 use differential_dataflow::operators::CountTotal;
 use model::{Column, Sym, Tick, Type, Value, ViewSpec};
 use serde::{Deserialize, Serialize};
+use timely::dataflow::operators::vec::Map;
 
 use super::alerts::AlertState;
 use super::{Context, View};
-use crate::operators::delta::{Delta, Keyed, deltas, updates};
+use crate::operators::delta::{Delta, Keyed, deltas};
 use crate::operators::publish::ViewRow;
 use crate::operators::ticked::Tagged;
 use crate::series::panes::SUM_SCALE;
@@ -140,15 +142,18 @@ impl ViewRow for ScoreRow {
 }
 
 fn render(context: &mut Context<'_>, id: model::ViewId) {
-    /// What the rows of one question add to their district.
+    /// What the rows of one question add to their district: most changes of a row change nothing of that.
     fn add<'s, R: Clone + 'static>(
         rows: Tagged<'s, Delta<R>>,
         of: impl Fn(&R) -> (Sym, Sums) + 'static,
     ) -> differential_dataflow::VecCollection<'s, Tick, Sym, Sums> {
-        updates(rows, move |row, sign, parts| {
-            let (district, sums) = of(row);
-            parts.push((district, sums.times(sign)));
+        rows.flat_map(move |(tick, delta)| {
+            let sides = (delta.old.as_ref().map(&of), delta.new.as_ref().map(&of));
+            let (old, new) = if sides.0 == sides.1 { (None, None) } else { sides };
+            let old = old.map(|(district, sums)| (district, tick, sums.times(-1)));
+            old.into_iter().chain(new.map(|(district, sums)| (district, tick, sums)))
         })
+        .as_collection()
     }
     let is = i64::from;
     let swept = context.swept();
