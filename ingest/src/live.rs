@@ -420,7 +420,9 @@ impl Pump {
     /// waits: a broker that is slow to deliver is a backlog too.
     fn look_further(&mut self, log: &dyn Log, more: bool) -> Result<()> {
         for (source, unread) in self.unread.iter_mut().enumerate() {
-            *unread &= more || !self.reader.drained(source);
+            let read = self.pending[source].back().map_or(self.bound[source].end, |last| last.offset + 1);
+            let met = self.reader.drained(source) || (self.ends_at > 0 && read >= self.ends[source]);
+            *unread &= more || !met;
         }
         if !more && !self.unread.contains(&true) {
             self.ends.fill(0);
