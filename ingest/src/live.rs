@@ -170,6 +170,7 @@ impl Live {
             ends: vec![0; sources.len()],
             ends_at: 0,
             unread: vec![true; sources.len()],
+            appended: vec![0; sources.len()],
             bound,
             starts: if first { starts } else { Vec::new() },
             sources,
@@ -254,6 +255,8 @@ struct Pump {
     unread: Vec<bool>,
     /// What was last said of each partition.
     bound: Vec<Bind>,
+    /// When the newest record bound of each partition was appended, Unix ms; 0 before there is one.
+    appended: Vec<i64>,
     /// What the first entry has to say.
     starts: Vec<Start>,
     /// The last tick fed.
@@ -489,11 +492,13 @@ impl Pump {
                 if !decoded.rejected {
                     bound.max_ts = bound.max_ts.max(decoded.ts);
                 }
-                bound.lag_ms = u64::try_from(tick as i64 - record.appended_at).unwrap_or(0);
+                self.appended[source] = record.appended_at;
                 if rows.len() >= BATCH {
                     (self.feed)(Feed::Rows { tick, rows: std::mem::take(&mut rows) })?;
                 }
             }
+            // Also of a tick that binds none of what waits: it has been read no further than before.
+            bound.lag_ms = u64::try_from(tick as i64 - self.appended[source]).unwrap_or(0);
             rows.push(Row::Bound(Box::new(bound)));
         }
         if !rows.is_empty() {

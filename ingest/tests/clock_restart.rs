@@ -518,13 +518,16 @@ fn what_the_log_has_not_delivered_yet_waits() {
     let city = City::new(Arc::clone(&log));
     city.append(30, 0);
     let ends = log.end_offsets("city.telemetry").unwrap();
-    let said: Arc<Mutex<Vec<(u16, u64, u64)>>> = Arc::default();
+    // Partition, records bound and waiting, and how far behind its tick it was read.
+    let said: Arc<Mutex<Vec<(u16, u64, u64, bool)>>> = Arc::default();
     let start = |log: Arc<dyn Log>| {
         let told = Arc::clone(&said);
         let feed = Box::new(move |feed: Feed| {
-            if let Feed::Rows { rows, .. } = feed {
+            if let Feed::Rows { rows, tick } = feed {
                 told.lock().extend(rows.iter().filter_map(|row| match row {
-                    Row::Bound(bound) => Some((bound.partition, bound.records, bound.lag_records)),
+                    Row::Bound(bound) => {
+                        Some((bound.partition, bound.records, bound.lag_records, bound.lag_ms == tick))
+                    }
                     _ => None,
                 }));
             }
@@ -535,7 +538,7 @@ fn what_the_log_has_not_delivered_yet_waits() {
     };
     let hanging: Arc<dyn Log> = Arc::new(Hanging(Arc::clone(&log), Arc::default()));
     let live = start(hanging);
-    let waits = |said: &[(u16, u64, u64)]| {
+    let waits = |said: &[(u16, u64, u64, bool)]| {
         let last = |partition| said.iter().rfind(|bound| bound.0 == partition).map_or(0, |bound| bound.2);
         (0..2).map(last).sum::<u64>()
     };
@@ -548,6 +551,8 @@ fn what_the_log_has_not_delivered_yet_waits() {
     // One record came; the others are known to be there, and a partition of which none came is spoken of as well.
     assert_eq!(ends.iter().sum::<u64>(), 30);
     assert_eq!(waits(&said.lock()), 29);
+    // Of that one nothing has been read: its silence proves nothing.
+    assert!(said.lock().iter().all(|(_, records, _, never)| *never == (*records == 0)));
     // A log that delivers them binds them, and then nothing waits.
     said.lock().clear();
     let live = start(log);
