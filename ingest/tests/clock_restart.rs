@@ -518,8 +518,9 @@ fn what_the_log_has_not_delivered_yet_waits() {
     let city = City::new(Arc::clone(&log));
     city.append(30, 0);
     let ends = log.end_offsets("city.telemetry").unwrap();
-    // Partition, records bound and waiting, and how far behind its tick it was read.
-    let said: Arc<Mutex<Vec<(u16, u64, u64, bool)>>> = Arc::default();
+    /// Partition, records bound and waiting, and whether none of it has been read.
+    type Told = (u16, u64, u64, bool);
+    let said: Arc<Mutex<Vec<Told>>> = Arc::default();
     let start = |log: Arc<dyn Log>| {
         let told = Arc::clone(&said);
         let feed = Box::new(move |feed: Feed| {
@@ -538,7 +539,7 @@ fn what_the_log_has_not_delivered_yet_waits() {
     };
     let hanging: Arc<dyn Log> = Arc::new(Hanging(Arc::clone(&log), Arc::default()));
     let live = start(hanging);
-    let waits = |said: &[(u16, u64, u64, bool)]| {
+    let waits = |said: &[Told]| {
         let last = |partition| said.iter().rfind(|bound| bound.0 == partition).map_or(0, |bound| bound.2);
         (0..2).map(last).sum::<u64>()
     };
