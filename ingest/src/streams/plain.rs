@@ -141,12 +141,12 @@ pub(super) fn read<'a, R: Deserialize<'a>>(
         layout.others = 0;
         return Ok(read);
     }
-    let way = match layout.values.is_empty() || layout.others >= OTHERS {
-        true => Way::New(&mut *layout),
-        false => Way::Any,
-    };
-    if let Some(read) = plain(record, way) {
+    if let Some(read) = plain(record, Way::Any) {
         layout.others += 1;
+        if layout.values.is_empty() || layout.others > OTHERS {
+            // Once more, and only now: what is written down costs allocations.
+            plain(record, Way::New(layout));
+        }
         return Ok(read);
     }
     sonic_rs::from_slice(record).map_err(|e| diagnose(record, fields, &e))
