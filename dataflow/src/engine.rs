@@ -33,7 +33,7 @@ use crate::selection::{Heads, selected};
 use crate::settings::{Frames, Settings};
 use crate::views::{self, Context, Inputs, View};
 
-/// Feeds that may wait for one worker.
+/// Feeds that may wait for one worker: enough that it never waits for the next one, and no more, for their rows are memory.
 const FEED_QUEUE: usize = 16;
 /// Parts and frames that may wait for their reader.
 const FRAME_QUEUE: usize = 64;

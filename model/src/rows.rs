@@ -335,7 +335,7 @@ pub struct Bound {
     pub max_ts: Option<i64>,
     /// Records appended but not bound yet when the tick was cut.
     pub lag_records: u64,
-    /// Tick minus the append time of the newest record bound, ms.
+    /// Tick minus the append time of the newest record bound, by this tick or before, ms; the tick itself while none was.
     pub lag_ms: u64,
 }
 

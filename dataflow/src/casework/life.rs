@@ -319,7 +319,7 @@ pub struct Rules<'a> {
 }
 
 /// What the events say, before the clock is asked.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Default)]
 pub struct Life {
     /// The row, except what depends on the clock.
     row: CaseRow,
@@ -508,11 +508,10 @@ impl Life {
     }
 
     /// The row at `now`, and the next instant at which time alone changes it.
-    pub fn at(&self, now: i64, rules: &Rules<'_>) -> (CaseRow, Option<i64>) {
-        let mut life = self.clone();
-        life.resume_when_over(now, rules);
+    pub fn at(mut self, now: i64, rules: &Rules<'_>) -> (CaseRow, Option<i64>) {
+        self.resume_when_over(now, rules);
         let limits = &rules.settings.step_limits;
-        let Self { mut row, .. } = life;
+        let Self { mut row, .. } = self;
         let mut next: Option<i64> = None;
         // What has to be done by `due`: whether that has passed; if it has not, time will change the row.
         let mut passed = |due: i64| {

@@ -317,8 +317,8 @@ impl<T: Timed> Timeline<T> {
             return;
         }
         while !self.older.is_empty() {
-            let after = (1..self.older.len()).flat_map(|chunk| self.chunk(chunk)).chain(&self.tail);
-            let next = after.into_iter().find(|item| counts(item)).map(Timed::ts);
+            let mut after = (1..self.older.len()).flat_map(|chunk| self.chunk(chunk)).chain(&self.tail);
+            let next = after.find(|item| counts(item)).map(Timed::ts);
             // Before chunks get other numbers.
             self.rest();
             if next.is_some_and(|next| next < ts) {
