@@ -39,7 +39,7 @@ const FEED_QUEUE: usize = 16;
 const FRAME_QUEUE: usize = 64;
 /// Rows a worker takes in before it steps the dataflow: few enough that what a step makes of them stays in the cache.
 const ROWS_PER_ROUND: usize = 1 << 13;
-/// An idle worker looks up at least this often.
+/// A worker that has nothing to do looks up at least this often.
 const IDLE: Duration = Duration::from_millis(50);
 
 /// A running dataflow.
@@ -119,7 +119,10 @@ impl Engine {
                 if self.feeds.len() == 1 {
                     return self.send(0, Feed::Rows { tick, rows });
                 }
-                let mut shares: Vec<Vec<Row>> = vec![Vec::new(); self.feeds.len()];
+                // A share and a bit: what falls unevenly mostly fits too.
+                let share = rows.len() / self.feeds.len() * 5 / 4 + 1;
+                let mut shares: Vec<Vec<Row>> =
+                    (0..self.feeds.len()).map(|_| Vec::with_capacity(share)).collect();
                 for row in rows {
                     shares[shard(&row) as usize % self.feeds.len()].push(row);
                 }
@@ -252,8 +255,9 @@ fn run_worker(
             outbox.borrow_mut().bound(upper);
         }
         last = ended;
-        let behind = probe.less_than(&upper);
-        if taken > 0 || behind || ended {
+        // What is left to do here is active; what the other workers have to send wakes this one. Whoever turns round
+        // while it waits for them takes the core from the one that decodes.
+        if taken > 0 {
             worker.step()
         } else {
             worker.step_or_park(Some(IDLE))

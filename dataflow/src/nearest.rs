@@ -9,17 +9,26 @@
 use foldhash::HashMap;
 use model::{Names, Sym};
 
+use crate::operators::keyed::look_ahead;
+
 /// Mean radius of the Earth, m.
 const EARTH_M: f64 = 6_371_008.8;
 /// Units a degree.
 const UNITS: f64 = model::rows::DEGREE;
 /// Side of a cell, 10⁻⁷ degrees.
-const CELL: i64 = 10_000;
+const CELL: i32 = 10_000;
 /// Beyond this latitude a cell is too narrow for what it is to hold; the map ends there, as web maps do.
 const LAT_MAX: f64 = 85.0;
 
 /// Longitude and latitude in 10⁻⁷ degrees.
 pub type Place = (i32, i32);
+
+/// The number of a cell, counted east and north.
+type Cell = (i32, i32);
+
+fn cell_of(at: Place) -> Cell {
+    (at.0.div_euclid(CELL), at.1.div_euclid(CELL))
+}
 
 /// Metres per 10⁻⁷ degree of latitude.
 fn metres_per_unit() -> f64 {
@@ -46,7 +55,7 @@ type Edge = (Sym, [Place; 2]);
 pub struct Nearest {
     reach_mm: i64,
     lines: HashMap<Sym, Vec<Place>>,
-    cells: HashMap<(i64, i64), Vec<Edge>>,
+    cells: HashMap<Cell, Vec<Edge>>,
 }
 
 impl Nearest {
@@ -84,23 +93,29 @@ impl Nearest {
     }
 
     /// The cells within reach of the box around a leg.
-    fn cells_near(&self, leg: &[Place]) -> Vec<(i64, i64)> {
+    fn cells_near(&self, leg: &[Place]) -> Vec<Cell> {
         let (a, b) = (leg[0], leg[1]);
         let lat = (f64::from(a.1.abs().max(b.1.abs())) / UNITS).min(LAT_MAX).to_radians();
         let north = self.reach_mm as f64 / 1000.0 / metres_per_unit();
         let cells = |a: i32, b: i32, reach: f64| {
             let reach = reach.ceil() as i64 + 1;
             let (low, high) = (i64::from(a.min(b)) - reach, i64::from(a.max(b)) + reach);
-            low.div_euclid(CELL)..=high.div_euclid(CELL)
+            // Degrees and a reach beyond them are fewer cells than 2³¹.
+            low.div_euclid(i64::from(CELL)) as i32..=high.div_euclid(i64::from(CELL)) as i32
         };
         let rows = cells(a.1, b.1, north);
         cells(a.0, b.0, north / lat.cos()).flat_map(|x| rows.clone().map(move |y| (x, y))).collect()
     }
 
+    /// Looks at what [`Nearest::of`] will read of `places`, before it is needed.
+    pub fn look_ahead(&self, places: impl Iterator<Item = Place>) {
+        let legs = places.filter_map(|at| self.cells.get(&cell_of(at))?.first());
+        look_ahead(legs.map(|(name, _)| i64::from(name.0)));
+    }
+
     /// The nearest line to `at` within reach.
     pub fn of(&self, at: Place, names: &Names) -> Option<Sym> {
-        let cell = (i64::from(at.0).div_euclid(CELL), i64::from(at.1).div_euclid(CELL));
-        let legs = self.cells.get(&cell)?;
+        let legs = self.cells.get(&cell_of(at))?;
         let k = metres_per_unit();
         let east = (f64::from(at.1) / UNITS).to_radians().cos() * k;
         // A leg whose box is further away than what rounds to the reach is: most are, and need no more than this.

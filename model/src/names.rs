@@ -4,9 +4,10 @@
 //! of arrival, so it must never be stored, sorted by, or compared across processes. [`Names`] only grows; its size is
 //! bounded by the number of distinct identifiers (sensors, vehicles, cases, districts …) the log has named.
 
-use std::sync::Arc;
+use std::hash::BuildHasher;
 
-use foldhash::HashMap;
+use foldhash::fast::RandomState;
+use hashbrown::HashTable;
 use parking_lot::RwLock;
 use serde::{Deserialize, Serialize};
 
@@ -22,38 +23,44 @@ impl Sym {
 /// The table of interned strings: one per process, shared by the edge that interns and the readers that resolve.
 ///
 /// Resolving takes no lock, so a worker may do it; interning takes one only for a string that is new.
+///
+/// Each string is kept once: the table by text holds symbols and reads the strings where they are.
 pub struct Names {
-    by_text: RwLock<HashMap<Arc<str>, Sym>>,
-    by_sym: boxcar::Vec<Arc<str>>,
+    by_text: RwLock<HashTable<Sym>>,
+    by_sym: boxcar::Vec<Box<str>>,
+    hasher: RandomState,
 }
 
 impl Names {
     /// A table that holds only the empty string.
     pub fn new() -> Self {
-        let names = Self { by_text: RwLock::default(), by_sym: boxcar::Vec::new() };
+        let names =
+            Self { by_text: RwLock::default(), by_sym: boxcar::Vec::new(), hasher: RandomState::default() };
         assert_eq!(names.intern(""), Sym::EMPTY, "the empty string is interned first");
         names
     }
 
     /// The symbol of `text`, new or known.
     pub fn intern(&self, text: &str) -> Sym {
-        if let Some(sym) = self.by_text.read().get(text) {
-            return *sym;
+        if let Some(sym) = self.get(text) {
+            return sym;
         }
+        let hash = self.hasher.hash_one(text);
         let mut by_text = self.by_text.write();
-        if let Some(sym) = by_text.get(text) {
+        // Somebody else may have been here in between.
+        if let Some(sym) = by_text.find(hash, |sym| self.resolve(*sym) == text) {
             return *sym;
         }
-        let shared: Arc<str> = text.into();
-        let index = self.by_sym.push(Arc::clone(&shared));
+        let index = self.by_sym.push(text.into());
         let sym = Sym(u32::try_from(index).expect("fewer than 2^32 distinct names"));
-        by_text.insert(shared, sym);
+        by_text.insert_unique(hash, sym, |sym| self.hasher.hash_one(self.resolve(*sym)));
         sym
     }
 
     /// The symbol of `text` if it has one.
     pub fn get(&self, text: &str) -> Option<Sym> {
-        self.by_text.read().get(text).copied()
+        let hash = self.hasher.hash_one(text);
+        self.by_text.read().find(hash, |sym| self.resolve(*sym) == text).copied()
     }
 
     /// The string of `sym`, which must come from this table.
@@ -98,5 +105,12 @@ mod tests {
         assert_eq!(names.resolve(Sym::EMPTY), "");
         assert_eq!(names.get("富县"), None);
         assert_eq!(names.len(), 3);
+        // Whatever the size that the table grew to.
+        let many: Vec<Sym> = (0..10_000).map(|n| names.intern(&format!("c-{n}"))).collect();
+        assert_eq!(names.len(), 10_003);
+        for (n, sym) in many.into_iter().enumerate() {
+            let text = format!("c-{n}");
+            assert_eq!((names.get(&text), names.intern(&text), names.resolve(sym)), (Some(sym), sym, &*text));
+        }
     }
 }

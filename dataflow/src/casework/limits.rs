@@ -18,7 +18,7 @@ use model::rows::Limit;
 use model::{Names, Sym};
 
 /// The records of all classes.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Limits {
     /// `*`.
     any: Sym,

@@ -132,6 +132,10 @@ impl Timed for Point {
         self.ts
     }
 
+    fn counts(&self) -> bool {
+        !self.jump
+    }
+
     fn pack(points: &[Self]) -> Option<Box<[u8]>> {
         let (mut expected, mut bytes) = (Expected::default(), Vec::with_capacity(12 * points.len()));
         for point in points {

@@ -18,10 +18,16 @@ use model::Tick;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::park::Parking;
+use super::appointments::Appointments;
 
 /// How many rows are looked up before the first of them is taken in.
-const AHEAD: usize = 32;
+pub const AHEAD: usize = 32;
+
+/// Reads what will be needed next, one number of each, before the first of it is used: memory is waited for once where one
+/// after the other would wait each time. Nothing else comes of it.
+pub fn look_ahead(read: impl Iterator<Item = i64>) {
+    black_box(read.fold(0, |sum, number| sum ^ number));
+}
 
 /// Rows in order of key, each with its number, in batches for [`KeyedState::look_ahead`]: what is of one key is in one.
 pub fn batches<K: PartialEq>(order: &[(K, u32)]) -> impl Iterator<Item = &[(K, u32)]> {
@@ -42,7 +48,7 @@ pub struct KeyedState<K, S> {
     places: HashMap<K, u32>,
     /// The last state takes the place of one that is forgotten.
     states: Pages<Kept<K, S>>,
-    appointments: Parking<K>,
+    appointments: Appointments<K>,
 }
 
 /// A list in pages of [`PAGE`] items: it grows page by page, and nothing that is there is moved for that. A list in one
@@ -109,13 +115,16 @@ impl<T> Pages<T> {
 #[derive(Debug)]
 struct Kept<K, S> {
     key: K,
-    appointment: Option<Tick>,
+    /// [`NEVER`] when there is none: half the room of an option.
+    appointment: Tick,
     state: S,
 }
 
+const NEVER: Tick = Tick::MAX;
+
 impl<K, S> Default for KeyedState<K, S> {
     fn default() -> Self {
-        Self { places: HashMap::default(), states: Pages::default(), appointments: Parking::default() }
+        Self { places: HashMap::default(), states: Pages::default(), appointments: Appointments::default() }
     }
 }
 
@@ -126,7 +135,7 @@ impl<K: Hash + Eq + Copy, S> KeyedState<K, S> {
     {
         let place = *self.places.entry(key).or_insert_with(|| {
             let place = u32::try_from(self.states.len()).expect("fewer keys than there are names");
-            self.states.push(Kept { key, appointment: None, state: S::default() });
+            self.states.push(Kept { key, appointment: NEVER, state: S::default() });
             place
         });
         self.states.get_mut(place).expect("places are those of states")
@@ -153,18 +162,16 @@ impl<K: Hash + Eq + Copy, S> KeyedState<K, S> {
     {
         let kept = self.kept(key);
         if let Some(due) = visit(&mut kept.state)
-            && kept.appointment.is_none_or(|earlier| earlier > due)
+            && due < kept.appointment
         {
-            kept.appointment = Some(due);
-            self.appointments.park(due, key);
+            kept.appointment = due;
+            self.appointments.make(due, key);
         }
     }
 
-    /// Looks at the states of `keys` before they are needed: `touch` reads what will be read first. Memory is waited
-    /// for once where one state after the other would wait each time; nothing else comes of it.
+    /// Looks at the states of `keys` before they are needed ([`look_ahead`]): `touch` reads what will be read first.
     pub fn look_ahead(&self, keys: impl Iterator<Item = K>, touch: impl Fn(&S) -> i64) {
-        let touched = keys.filter_map(|key| self.get(key)).fold(0, |sum: i64, state| sum ^ touch(state));
-        black_box(touched);
+        look_ahead(keys.filter_map(|key| self.get(key)).map(touch));
     }
 
     /// The state of `key`, if there is one.
@@ -210,10 +217,10 @@ impl<K: Hash + Eq + Copy, S> KeyedState<K, S> {
     /// Wakes `key` at `due` or before.
     pub fn wake(&mut self, key: K, due: Tick) {
         if let Some(kept) = self.find(key)
-            && kept.appointment.is_none_or(|earlier| earlier > due)
+            && due < kept.appointment
         {
-            kept.appointment = Some(due);
-            self.appointments.park(due, key);
+            kept.appointment = due;
+            self.appointments.make(due, key);
         }
     }
 
@@ -226,8 +233,8 @@ impl<K: Hash + Eq + Copy, S> KeyedState<K, S> {
     pub fn woken(&mut self, tick: Tick) -> Vec<K> {
         let mut woken = self.appointments.take(tick);
         woken.retain(|key| match self.find(*key) {
-            Some(kept) if kept.appointment.is_some_and(|due| due <= tick) => {
-                kept.appointment = None;
+            Some(kept) if kept.appointment <= tick => {
+                kept.appointment = NEVER;
                 true
             }
             _ => false,
@@ -244,7 +251,7 @@ impl<K: Hash + Eq + Copy, S> KeyedState<K, S> {
         K: Serialize,
         S: Serialize,
     {
-        let entries: Vec<(&K, &S, Option<Tick>)> =
+        let entries: Vec<(&K, &S, Tick)> =
             self.states.iter().map(|kept| (&kept.key, &kept.state, kept.appointment)).collect();
         postcard::to_stdvec(&entries)
             .map_err(|e| model::Error::internal("keyed state cannot be exported").caused_by(e))
@@ -259,16 +266,14 @@ impl<K: Hash + Eq + Copy, S> KeyedState<K, S> {
         K: DeserializeOwned,
         S: DeserializeOwned,
     {
-        let entries: Vec<(K, S, Option<Tick>)> = postcard::from_bytes(bytes)
+        let entries: Vec<(K, S, Tick)> = postcard::from_bytes(bytes)
             .map_err(|e| model::Error::internal("keyed state cannot be restored").caused_by(e))?;
         let mut restored = Self::default();
         for (key, state, due) in entries {
             let place = u32::try_from(restored.states.len()).expect("fewer keys than there are names");
             restored.places.insert(key, place);
-            restored.states.push(Kept { key, appointment: None, state });
-            if let Some(due) = due {
-                restored.wake(key, due);
-            }
+            restored.states.push(Kept { key, appointment: NEVER, state });
+            restored.wake(key, due);
         }
         Ok(restored)
     }

@@ -27,6 +27,11 @@ pub trait Timed: Sized {
     /// Event time, Unix ms.
     fn ts(&self) -> i64;
 
+    /// Whether a look back ends at this item ([`Timeline::prune`]).
+    fn counts(&self) -> bool {
+        true
+    }
+
     /// Items in order of event time in less room; `None` where that is not worth its while.
     fn pack(_items: &[Self]) -> Option<Box<[u8]>> {
         None
@@ -49,6 +54,8 @@ enum Chunk<T> {
 struct Packed<T> {
     /// Event time of the last item.
     last: i64,
+    /// Event time of the first item that counts.
+    counting: Option<i64>,
     bytes: Box<[u8]>,
     /// The items, while somebody looks at them.
     items: OnceCell<Box<[T]>>,
@@ -81,8 +88,8 @@ impl<T: Timed> Chunk<T> {
             Self::Packed(packed) => drop(packed.items.take()),
             Self::Open(items) => {
                 if let (Some(last), Some(bytes)) = (items.last(), T::pack(items)) {
-                    let (last, len) = (last.ts(), items.len() as u32);
-                    *self = Self::Packed(Packed { last, len, bytes, items: OnceCell::new() });
+                    let (last, counting, len) = (last.ts(), counting(items), items.len() as u32);
+                    *self = Self::Packed(Packed { last, counting, len, bytes, items: OnceCell::new() });
                 }
             }
         }
@@ -95,12 +102,25 @@ impl<T: Timed> Chunk<T> {
         }
     }
 
+    /// Event time of the first item that counts.
+    fn counting(&self) -> Option<i64> {
+        match self {
+            Self::Open(items) => counting(items),
+            Self::Packed(packed) => packed.counting,
+        }
+    }
+
     fn len(&self) -> usize {
         match self {
             Self::Open(items) => items.len(),
             Self::Packed(packed) => packed.len as usize,
         }
     }
+}
+
+/// Event time of the first of `items` that counts.
+fn counting<T: Timed>(items: &[T]) -> Option<i64> {
+    items.iter().find(|item| item.counts()).map(Timed::ts)
 }
 
 /// Items in order of event time, at most one per event time.
@@ -311,16 +331,15 @@ impl<T: Timed> Timeline<T> {
     }
 
     /// Forgets whole chunks of items older than `ts`, except what a look back from `ts` or later has to find: at least one
-    /// item before `ts` that `counts` stays, with all that came after it.
-    pub fn prune(&mut self, ts: i64, counts: impl Fn(&T) -> bool) {
+    /// item before `ts` that counts ([`Timed::counts`]) stays, with all that came after it. Nothing is unpacked for that.
+    pub fn prune(&mut self, ts: i64) {
         if self.older.is_empty() || self.stays >= ts {
             return;
         }
+        // Before chunks get other numbers.
+        self.rest();
         while !self.older.is_empty() {
-            let mut after = (1..self.older.len()).flat_map(|chunk| self.chunk(chunk)).chain(&self.tail);
-            let next = after.find(|item| counts(item)).map(Timed::ts);
-            // Before chunks get other numbers.
-            self.rest();
+            let next = self.older.iter().skip(1).find_map(Chunk::counting).or_else(|| counting(&self.tail));
             if next.is_some_and(|next| next < ts) {
                 self.older.pop_front();
                 continue;
@@ -331,11 +350,9 @@ impl<T: Timed> Timeline<T> {
         }
         // Who sends nothing that counts leaves no endless line behind: what is before `ts` then needs its latest alone.
         let old = |chunk: Option<&Chunk<T>>| chunk.and_then(Chunk::last_ts).is_some_and(|last| last < ts);
-        while old(self.older.get(2)) && !self.chunk(1).iter().any(&counts) {
-            self.rest();
+        while old(self.older.get(2)) && self.older[1].counting().is_none() {
             self.older.remove(1);
         }
-        self.rest();
     }
 
     /// Number of items.
@@ -385,6 +402,10 @@ mod tests {
             self.0
         }
 
+        fn counts(&self) -> bool {
+            self.1.is_multiple_of(2)
+        }
+
         fn pack(items: &[Self]) -> Option<Box<[u8]>> {
             // Half of the chunks can be packed.
             let even = items.first()?.1.is_multiple_of(2);
@@ -405,11 +426,11 @@ mod tests {
             let mut line = Timeline::default();
             for n in 0..100 * CHUNK as i64 {
                 line.insert((n, if n == 0 { first } else { rest }));
-                line.prune(n - 100, |item| item.1 == 2);
+                line.prune(n - 100);
                 assert!(line.len() < 100 + 5 * CHUNK, "{} after {n}", line.len());
                 assert!(rest == 1 || n < 100 || line.len() < 100 + 2 * CHUNK, "{} after {n}", line.len());
             }
-            assert_eq!(line.iter().any(|item| item.1 == 2), first == 2);
+            assert_eq!(line.iter().any(Timed::counts), first == 2);
         }
     }
 
@@ -446,13 +467,13 @@ mod tests {
                 Chunk::Packed(packed) => packed.items.get().is_none(),
             };
             prop_assert!(line.older.iter().rev().skip(1).all(rests));
-            // What counts are the even ones.
-            let counts = |item: &(i64, u32)| item.1.is_multiple_of(2);
             for ts in [500, 1000] {
-                line.prune(ts, counts);
+                line.rest();
+                line.prune(ts);
+                prop_assert!(line.older.iter().rev().skip(1).all(rests), "nothing is looked at for that");
                 prop_assert!(line.from(line.first_from(ts)).map(|item| item.0).eq(map.range(ts..).map(|(ts, _)| *ts)));
-                let last = map.range(..ts).rev().find(|(ts, n)| counts(&(**ts, **n))).map(|(ts, _)| *ts);
-                prop_assert_eq!(line.before(line.first_from(ts)).find(|item| counts(item)).map(Timed::ts), last);
+                let last = map.range(..ts).rev().find(|(_, n)| n.is_multiple_of(2)).map(|(ts, _)| *ts);
+                prop_assert_eq!(line.before(line.first_from(ts)).find(|item| item.counts()).map(Timed::ts), last);
             }
         }
     }

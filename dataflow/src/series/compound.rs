@@ -191,7 +191,7 @@ impl Compounds {
                 }
             }
             if let Some(horizon) = horizon {
-                member.series.values_mut().for_each(|points| points.prune(horizon - lookback, Point::counts));
+                member.series.values_mut().for_each(|points| points.prune(horizon - lookback));
             }
         }
         if site.is_empty() {

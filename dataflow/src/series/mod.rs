@@ -66,11 +66,6 @@ pub struct Point {
 }
 
 impl Point {
-    /// Whether it counts.
-    pub fn counts(&self) -> bool {
-        self.quality != Quality::Bad
-    }
-
     /// The value, if it counts.
     pub fn counted(&self) -> Option<f64> {
         self.counts().then_some(self.value)
@@ -83,6 +78,10 @@ impl Timed for Point {
 
     fn ts(&self) -> i64 {
         self.ts
+    }
+
+    fn counts(&self) -> bool {
+        self.quality != Quality::Bad
     }
 }
 
@@ -559,7 +558,7 @@ impl Sensor {
             let (worst, due) = of.series(series, &covering, span, &mut changed.episodes);
             wake = earliest(wake, due);
             if let Some(horizon) = horizon {
-                series.points.prune(horizon - covering.lookback_ms, Point::counts);
+                series.points.prune(horizon - covering.lookback_ms);
             }
             series.covering = Some(covering);
             let Some(said) = &mut said else { continue };

@@ -254,7 +254,7 @@ impl Verdict {
             }
         }
         if let Some(horizon) = horizon {
-            self.signal.prune(horizon, Point::counts);
+            self.signal.prune(horizon);
             let oldest = horizon.div_euclid(3_600_000);
             while self.usuals.first_key_value().is_some_and(|(hour, _)| *hour < oldest) {
                 self.usuals.pop_first();

@@ -10,7 +10,9 @@
 //! limit of a step, the end of a suspension) is an appointment, so a case becomes overdue by itself. A changed calendar
 //! folds the cases whose limit counts working time again, a changed class those whose dispatch named no limit.
 //!
-//! **State.** The events of every case and what was said of it, packed: a hundred bytes or two.
+//! What was said of a case is what its events made of it then, so it is folded from them again rather than kept.
+//!
+//! **State.** The events of every case, packed: some fifty bytes; calendar and classes.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -201,9 +203,25 @@ fn counts_json(row: &CaseRow) -> String {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Case {
     events: Events,
-    said: Option<CaseRow>,
-    /// What was said of its quality.
-    flagged: Vec<QualityRow>,
+    /// The tick as of which its rows were last said.
+    said: Option<Tick>,
+}
+
+/// What the limits of cases depend on.
+#[derive(Clone)]
+struct Records {
+    calendar: Calendar,
+    classes: Limits,
+}
+
+/// What the events of a case make of it.
+#[derive(Default)]
+struct Folded {
+    /// Nothing of a case without events.
+    row: Option<CaseRow>,
+    quality: Vec<QualityRow>,
+    /// When time alone changes that, Unix ms.
+    due: Option<i64>,
 }
 
 /// What the operator says, on its way out.
@@ -243,8 +261,7 @@ impl Channels {
 
 struct Cases {
     settings: Arc<Settings>,
-    calendar: Calendar,
-    classes: Limits,
+    records: Records,
     channels: Channels,
     cases: KeyedState<Sym, Packed<Case>>,
 }
@@ -268,8 +285,7 @@ pub(super) fn operate<'s>(
 ) -> Said<'s> {
     let logic = Cases {
         settings: Arc::clone(settings),
-        calendar: Calendar::new(settings),
-        classes: Limits::new(names),
+        records: Records { calendar: Calendar::new(settings), classes: Limits::new(names) },
         channels: Channels::new(names),
         cases: KeyedState::default(),
     };
@@ -287,31 +303,49 @@ pub(super) fn operate<'s>(
 }
 
 impl Cases {
-    /// Says what is new of a case whose events are `case.events`.
-    fn settle(&mut self, id: Sym, case: &mut Case, tick: Tick, out: &mut Out) {
+    /// What `events` made of a case as of `tick`, under `records`.
+    fn fold(&self, id: Sym, events: &Events, tick: Tick, records: &Records) -> Folded {
         let channels = self.channels;
         let channel = |source| channels.of(source);
-        let rules = Rules {
-            calendar: &self.calendar,
-            classes: &self.classes,
-            settings: &self.settings,
-            channel: &channel,
-        };
-        let mut life = Life::of(id, &case.events, &rules);
+        let Records { calendar, classes } = records;
+        let rules = Rules { calendar, classes, settings: &self.settings, channel: &channel };
+        let mut life = Life::of(id, events, &rules);
         let flags = std::mem::take(&mut life.flags);
         let (row, due) = life.at(i64::try_from(tick).unwrap_or(i64::MAX), &rules);
-        let flags: Vec<QualityRow> = flags.iter().map(|flag| QualityRow::of_event(&row, flag)).collect();
-        for delta in QualityRow::changes(&case.flagged, &flags) {
+        let quality = flags.iter().map(|flag| QualityRow::of_event(&row, flag)).collect();
+        Folded { row: Some(row), quality, due }
+    }
+
+    /// Takes in the `events` of a case in a tick, lets time pass, and says what is new. `before` are the records as they
+    /// were before the tick.
+    fn settle(
+        &mut self,
+        id: Sym,
+        events: impl Iterator<Item = CaseEvent>,
+        before: Option<&Records>,
+        tick: Tick,
+        replaced: &mut BTreeMap<(StreamId, u16), i64>,
+        out: &mut Out,
+    ) {
+        let mut case = self.cases.entry(id).unpack();
+        let before = before.unwrap_or(&self.records);
+        let old = case.said.map_or_else(Folded::default, |at| self.fold(id, &case.events, at, before));
+        for event in events {
+            let (_, rank) = event.kind.name_and_rank();
+            if case.events.put((event.ts, rank), Some(event.kind)).is_some() {
+                *replaced.entry((event.pos.stream, event.pos.partition)).or_default() += 1;
+            }
+        }
+        let new = self.fold(id, &case.events, tick, &self.records);
+        for delta in QualityRow::changes(&old.quality, &new.quality) {
             out.quality.push((tick, delta));
         }
-        case.flagged = flags;
-        if case.said.as_ref() != Some(&row) {
-            let old = case.said.replace(row.clone());
-            out.cases.push((tick, Delta { old, new: Some(row) }));
-        }
-        if let Some(due) = due {
+        out.cases.extend(Delta::between(old.row, new.row).map(|delta| (tick, delta)));
+        if let Some(due) = new.due {
             self.cases.wake(id, self.settings.tick.ceil(due));
         }
+        case.said = Some(tick);
+        self.cases.entry(id).pack(&case);
     }
 }
 
@@ -330,6 +364,8 @@ impl Fed for Cases {
         let mut touched = self.cases.woken(tick);
         let mut replaced: BTreeMap<(StreamId, u16), i64> = BTreeMap::new();
         let (mut calendar_changed, mut classes_changed) = (false, false);
+        let before = (!records.is_empty() && !self.cases.is_empty()).then(|| self.records.clone());
+        let Records { calendar, classes } = &mut self.records;
         for delta in records.drain(..) {
             let Some((kind, id)) = delta.key() else { continue };
             let from = delta.new.as_ref().and_then(|row| row.ts).unwrap_or(tick as i64);
@@ -340,15 +376,15 @@ impl Fed for Cases {
                         Typed::CaseClass(record) => Some(record),
                         _ => None,
                     });
-                    self.classes.set(id, from, record);
+                    classes.set(id, from, record);
                     classes_changed = true;
                 }
                 (_, Some(Typed::Calendar(day))) => {
-                    self.calendar.insert(id, day);
+                    calendar.insert(id, day);
                     calendar_changed = true;
                 }
                 _ => {
-                    self.calendar.remove(id);
+                    calendar.remove(id);
                     calendar_changed = true;
                 }
             }
@@ -373,15 +409,8 @@ impl Fed for Cases {
         touched.dedup();
         let mut events = events.drain(..).peekable();
         for id in touched {
-            let mut case = self.cases.entry(id).unpack();
-            while let Some(event) = events.next_if(|event| event.case == id) {
-                let (_, rank) = event.kind.name_and_rank();
-                if case.events.put((event.ts, rank), Some(event.kind)).is_some() {
-                    *replaced.entry((event.pos.stream, event.pos.partition)).or_default() += 1;
-                }
-            }
-            self.settle(id, &mut case, tick, out);
-            self.cases.entry(id).pack(&case);
+            let mine = std::iter::from_fn(|| events.next_if(|event| event.case == id));
+            self.settle(id, mine, before.as_ref(), tick, &mut replaced, out);
         }
         let replaced = replaced.into_iter();
         out.replaced.extend(replaced.map(|((stream, partition), n)| (tick, (stream, partition, n))));

@@ -29,7 +29,7 @@ use super::vehicles::{TrackFix, says_more};
 use crate::Settings;
 use crate::nearest::{Nearest, Place, length_mm};
 use crate::operators::delta::{Delta, Keyed, deltas, updates};
-use crate::operators::keyed::KeyedState;
+use crate::operators::keyed::{AHEAD, KeyedState, look_ahead};
 use crate::operators::publish::ViewRow;
 use crate::operators::sorted::Sorted;
 use crate::operators::ticked::{Tagged, Ticked, ticked};
@@ -267,7 +267,7 @@ impl Match {
             }
         }
         if let Some(horizon) = self.settings.horizon_ms {
-            fixes.prune(tick as i64 - horizon, |_| true);
+            fixes.prune(tick as i64 - horizon);
         }
     }
 }
@@ -285,10 +285,17 @@ impl Ticked for Match {
                 self.nearest.set(id, line.to_vec());
             }
         }
-        for row in input.iter() {
-            if let MatchIn::Fix(fix) = row {
-                self.fix(fix, tick);
-            }
+        for batch in input.chunks(AHEAD) {
+            let fixes = || {
+                batch.iter().filter_map(|row| match row {
+                    MatchIn::Fix(fix) => Some(fix),
+                    MatchIn::Road(_) => None,
+                })
+            };
+            self.nearest.look_ahead(fixes().filter_map(|fix| fix.at));
+            let last = |fixes: &Timeline<Matched>| fixes.last().map_or(0, Timed::ts);
+            self.vehicles.look_ahead(fixes().map(|fix| fix.vehicle), last);
+            fixes().for_each(|fix| self.fix(fix, tick));
         }
         let passed = self.passed.drain().filter(|(_, fixes)| *fixes != 0);
         out.extend(passed.map(|((road, hour), fixes)| Passed { road, hour, fixes }));
@@ -334,14 +341,23 @@ impl Ticked for Roads {
     fn tick(&mut self, _tick: Tick, input: &mut Vec<RoadIn>, out: &mut Vec<Delta<Visit>>) {
         // Sums of several workers may pass through zero within a tick: the hours are said once all are in.
         let mut lengths = Vec::new();
-        for row in input.drain(..) {
-            match row {
-                RoadIn::Length(delta) => lengths.push(delta),
-                RoadIn::Passed(Passed { road, hour, fixes }) => {
-                    let count = self.roads.entry(road).or_default().hours.entry(hour);
-                    self.before.entry((road, hour)).or_insert(*count > 0);
-                    *count += fixes;
-                }
+        for batch in input.chunks(AHEAD) {
+            let roads = batch.iter().filter_map(|row| match row {
+                RoadIn::Passed(passed) => self.roads.get(&passed.road),
+                RoadIn::Length(_) => None,
+            });
+            look_ahead(roads.filter_map(|road| road.hours.first()));
+            for row in batch {
+                let &Passed { road, hour, fixes } = match row {
+                    RoadIn::Length(delta) => {
+                        lengths.push(delta.clone());
+                        continue;
+                    }
+                    RoadIn::Passed(passed) => passed,
+                };
+                let count = self.roads.entry(road).or_default().hours.entry(hour);
+                self.before.entry((road, hour)).or_insert(*count > 0);
+                *count += fixes;
             }
         }
         for ((road, hour), was) in self.before.drain() {

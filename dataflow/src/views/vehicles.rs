@@ -502,7 +502,7 @@ impl Tracks {
                 out.track.extend(delta.map(|delta| (tick, delta)));
             }
             if let Some(horizon) = settings.horizon_ms {
-                track.points.prune(now - horizon, |point| !point.jump);
+                track.points.prune(now - horizon);
             }
             track.points.rest();
             let (row, silent_from) = roads.then(|| track.row(id, now, settings)).flatten()?;

@@ -57,15 +57,15 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
     }
     let row = Row::Action(Box::new(Action {
         pos,
-        id: interner.intern(record.action_id.as_str()),
+        id: interner.rare(record.action_id.as_str()),
         ts: record.ts.0,
-        user: interner.intern(record.user.as_str()),
+        user: interner.rare(record.user.as_str()),
         kind,
-        target: interner.intern(record.target.as_str()),
-        assignee: record.assignee.map_or(Sym::EMPTY, |id| interner.intern(id.as_str())),
+        target: interner.rare(record.target.as_str()),
+        assignee: record.assignee.map_or(Sym::EMPTY, |id| interner.rare(id.as_str())),
         reason: record.reason.as_ref().map_or("", |text| &text.0).into(),
         until: record.until.map(|time| time.0),
-        undoes: record.undoes.map_or(Sym::EMPTY, |id| interner.intern(id.as_str())),
+        undoes: record.undoes.map_or(Sym::EMPTY, |id| interner.rare(id.as_str())),
     }));
     let times = Times { ts: Some(record.ts.0), appended_at: record.appended_at.map(|time| time.0) };
     Ok(Parsed { row, times })

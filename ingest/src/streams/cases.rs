@@ -86,7 +86,7 @@ const EVENTS: &str = "reported, rejected, filed, dispatched, returned, extended,
 
 fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, Reason> {
     let record: Record<'_> = sonic_rs::from_slice(value).map_err(|e| diagnose(value, FIELDS, &e))?;
-    let mut name = |id: &Option<Id<'_>>| id.as_ref().map_or(Sym::EMPTY, |id| interner.intern(id.as_str()));
+    let name = |id: &Option<Id<'_>>| id.as_ref().map_or(Sym::EMPTY, |id| interner.rare(id.as_str()));
     let missing = |field: &str| format!("missing_field: `{field}` is missing in event `{}`", record.event.0);
     let kind = match &*record.event.0 {
         "reported" => {
@@ -109,7 +109,7 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
             let at = at.map(|(lon, lat)| crs.to_wgs84(lon, lat)).map(|(lon, lat)| (tenths(lon), tenths(lat)));
             let (class, district, grid) = (name(&record.class), name(&record.district), name(&record.grid));
             let caller = name(&record.caller);
-            let source = interner.intern(source);
+            let source = interner.rare(source);
             Event::Reported { source, class, district, grid, caller, at }
         }
         "rejected" => Event::Rejected,
@@ -141,7 +141,7 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
         }
         other => return Err(format!("unknown_event: `event` is `{other}`, expected {EVENTS}")),
     };
-    let case = interner.intern(record.case_id.as_str());
+    let case = interner.rare(record.case_id.as_str());
     let row = Row::Case(Box::new(CaseEvent { pos, case, ts: record.ts.0, kind }));
     let times = Times { ts: Some(record.ts.0), appended_at: record.appended_at.map(|time| time.0) };
     Ok(Parsed { row, times })

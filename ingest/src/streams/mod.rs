@@ -26,6 +26,7 @@ mod positions;
 mod reference;
 mod telemetry;
 
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 use foldhash::HashMap;
@@ -130,15 +131,15 @@ pub struct Decoded {
     pub arrived: bool,
 }
 
-/// What earlier records have taught: their names, in front of the shared table, and how they are written.
+/// What earlier records have taught: names that come often, in front of the shared table, and how records are written.
 pub(crate) struct Interner {
     names: Arc<Names>,
     /// The stream whose record is read.
     stream: StreamId,
-    /// Names that fit into a word, which most do: nothing else is read to find one. By stream, for those of sensors and
-    /// vehicles are few and come often, and stay in the cache as long as those of cases lie elsewhere.
-    short: [HashMap<u128, Sym>; StreamId::ALL.len()],
-    /// The others.
+    /// Names that come often and fit into a word, which most do: nothing else is read to find one. By stream: there are few
+    /// of each, and they stay in the cache.
+    short: [HashMap<Word, Sym>; StreamId::ALL.len()],
+    /// The others that come often.
     long: HashMap<Box<str>, Sym>,
     /// How records of each stream were written of late.
     layouts: [Layout; StreamId::ALL.len()],
@@ -150,9 +151,11 @@ impl Interner {
         Self { names, stream: StreamId::Telemetry, short, long: HashMap::default(), layouts }
     }
 
-    fn intern(&mut self, text: &str) -> Sym {
+    /// The symbol of a name that comes often, as that of a sensor or a vehicle does.
+    fn frequent(&mut self, text: &str) -> Sym {
         let short = &mut self.short[self.stream as usize];
-        let known = match word(text.as_bytes()) {
+        let word = Word::of(text.as_bytes());
+        let known = match word {
             Some(word) => short.get(&word),
             None => self.long.get(text),
         };
@@ -160,11 +163,16 @@ impl Interner {
             return *sym;
         }
         let sym = self.names.intern(text);
-        match word(text.as_bytes()) {
+        match word {
             Some(word) => drop(short.insert(word, sym)),
             None => drop(self.long.insert(text.into(), sym)),
         }
         sym
+    }
+
+    /// The symbol of a name that is in few records, as that of a case is: the shared table keeps it, and nothing else.
+    fn rare(&self, text: &str) -> Sym {
+        self.names.intern(text)
     }
 
     fn layout(&mut self) -> &mut Layout {
@@ -172,21 +180,38 @@ impl Interner {
     }
 }
 
-/// A name and its length as one number, if it has at most fifteen bytes.
-fn word(text: &[u8]) -> Option<u128> {
-    let n = text.len();
-    // Its first and its last bytes, which overlap where they are the same.
-    let bytes = if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
-        if n > 15 {
-            return None;
-        }
-        u128::from(u64::from_le_bytes(*first)) | u128::from(u64::from_le_bytes(*last)) << (8 * (n - 8))
-    } else if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
-        u128::from(u32::from_le_bytes(*first)) | u128::from(u32::from_le_bytes(*last)) << (8 * (n - 4))
-    } else {
-        text.iter().rev().fold(0, |word, byte| word << 8 | u128::from(*byte))
-    };
-    Some(bytes | (n as u128) << 120)
+/// A name of at most fifteen bytes and its length as one number, in parts that lie beside a symbol without a gap.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Word([u32; 4]);
+
+impl Hash for Word {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        state.write_u128(self.number());
+    }
+}
+
+impl Word {
+    /// That of a name, if it is short enough.
+    fn of(text: &[u8]) -> Option<Self> {
+        let n = text.len();
+        // Its first and its last bytes, which overlap where they are the same.
+        let bytes = if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+            if n > 15 {
+                return None;
+            }
+            u128::from(u64::from_le_bytes(*first)) | u128::from(u64::from_le_bytes(*last)) << (8 * (n - 8))
+        } else if let (Some(first), Some(last)) = (text.first_chunk(), text.last_chunk()) {
+            u128::from(u32::from_le_bytes(*first)) | u128::from(u32::from_le_bytes(*last)) << (8 * (n - 4))
+        } else {
+            text.iter().rev().fold(0, |word, byte| word << 8 | u128::from(*byte))
+        };
+        let number = bytes | (n as u128) << 120;
+        Some(Self([0, 32, 64, 96].map(|shift| (number >> shift) as u32)))
+    }
+
+    fn number(self) -> u128 {
+        self.0.iter().rev().fold(0, |number, part| number << 32 | u128::from(*part))
+    }
 }
 
 /// Turns records into rows.
@@ -401,7 +426,7 @@ fn payload(value: &[u8]) -> Arc<str> {
 mod tests {
     use proptest::prelude::*;
 
-    use super::word;
+    use super::Word;
 
     proptest! {
         #[test]
@@ -412,7 +437,7 @@ mod tests {
                 bytes[15] = text.len() as u8;
                 u128::from_le_bytes(bytes)
             });
-            prop_assert_eq!(word(&text), expected);
+            prop_assert_eq!(Word::of(&text).map(Word::number), expected);
         }
     }
 }

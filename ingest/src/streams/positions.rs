@@ -104,7 +104,7 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
     }
     let row = Row::Fix(Fix {
         pos,
-        vehicle: interner.intern(record.vehicle_id.as_str()),
+        vehicle: interner.frequent(record.vehicle_id.as_str()),
         ts: record.ts.0,
         lon: tenths(lon),
         lat: tenths(lat),

@@ -86,7 +86,7 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
         };
         Some(Arc::new(RefBody { json, typed }))
     };
-    let id = interner.intern(&id);
+    let id = interner.rare(&id);
     let row = Row::Reference(Box::new(RefRecord { pos, kind, id, ts, body }));
     Ok(Parsed { row, times: Times { ts, appended_at } })
 }
@@ -107,8 +107,7 @@ pub(super) fn deleted(
         .and_then(|(kind, id)| Some((Kind::from_name(kind)?, id)))
         .filter(|(_, id)| !id.is_empty())
         .ok_or_else(|| format!("unknown_kind: the key of a deletion is `{key}`, expected kind/id"))?;
-    let row =
-        Row::Reference(Box::new(RefRecord { pos, kind, id: interner.intern(id), ts: None, body: None }));
+    let row = Row::Reference(Box::new(RefRecord { pos, kind, id: interner.rare(id), ts: None, body: None }));
     Ok(Parsed { row, times: Times::default() })
 }
 
@@ -132,7 +131,7 @@ fn name(interner: &mut Interner, object: &Object, field: &str) -> Result<Sym, Re
     match object.get(field) {
         None | Some(Json::Null) => Ok(Sym::EMPTY),
         Some(value) => match Id::deserialize(value) {
-            Ok(id) => Ok(interner.intern(id.as_str())),
+            Ok(id) => Ok(interner.rare(id.as_str())),
             Err(_) => Err(format!("wrong_type: `{field}` is {}, expected an identifier", short(value))),
         },
     }
@@ -178,7 +177,7 @@ fn tags(interner: &mut Interner, object: &Object) -> Result<Vec<Sym>, Reason> {
     let mut tags = Vec::with_capacity(list.len());
     for tag in list {
         let tag = Id::deserialize(tag).map_err(|_| wrong(&object["tags"]))?;
-        tags.push(interner.intern(tag.as_str()));
+        tags.push(interner.rare(tag.as_str()));
     }
     tags.sort_unstable();
     tags.dedup();

@@ -68,8 +68,8 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
     let value = within("value", record.value.0, -VALUE_LIMIT..=VALUE_LIMIT)?;
     let row = Row::Reading(Reading {
         pos,
-        sensor: interner.intern(record.sensor_id.as_str()),
-        metric: interner.intern(record.metric.as_str()),
+        sensor: interner.frequent(record.sensor_id.as_str()),
+        metric: interner.frequent(record.metric.as_str()),
         ts: record.ts.0,
         value,
         quality,

@@ -48,7 +48,7 @@ pub(super) fn parse(interner: &mut Interner, object: &Object) -> Result<CaseClas
                 raw.amount
             ));
         }
-        let source = if source == DEFAULT { Sym::EMPTY } else { interner.intern(source) };
+        let source = if source == DEFAULT { Sym::EMPTY } else { interner.rare(source) };
         Ok((source, Limit { amount: raw.amount, unit: raw.unit }))
     };
     Ok(CaseClassRef { limits: limits.iter().map(limit).collect::<Result<_, Reason>>()? })

@@ -125,7 +125,7 @@ fn some_list<'a>(object: &'a Object, name: &str) -> Result<&'a [Json], Reason> {
 
 fn id(interner: &mut Interner, json: &Json, field: &str) -> Result<Sym, Reason> {
     match Id::deserialize(json) {
-        Ok(id) => Ok(interner.intern(id.as_str())),
+        Ok(id) => Ok(interner.rare(id.as_str())),
         Err(_) => Err(format!("wrong_type: `{field}` holds {}, expected identifiers", short(json))),
     }
 }

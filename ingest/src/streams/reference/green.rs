@@ -13,7 +13,7 @@ use super::super::{Interner, Reason};
 
 /// Reads a record of one of these kinds; any other is kept as JSON.
 pub(super) fn parse(interner: &mut Interner, kind: Kind, object: &Object) -> Result<Typed, Reason> {
-    let mut intern = |text: &str| interner.intern(text);
+    let mut intern = |text: &str| interner.rare(text);
     let reader = &mut Reader::new(object, &mut intern);
     Ok(match kind {
         Kind::Park => Typed::Park(ParkRef::read(reader)?),

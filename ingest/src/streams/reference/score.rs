@@ -170,8 +170,8 @@ fn scoring_of(record: &Object) -> Result<Scoring, Reason> {
 
 pub(super) fn scheme(interner: &mut Interner, record: &Object, id: &str) -> Result<SchemeRef, Reason> {
     let scheme = match text(record, "scheme")? {
-        Some(scheme) => interner.intern(scheme),
-        None => interner.intern(id),
+        Some(scheme) => interner.rare(scheme),
+        None => interner.rare(id),
     };
     let valid_from = text(record, "valid_from")?
         .map(|date| match Period::parse(date) {
@@ -182,7 +182,7 @@ pub(super) fn scheme(interner: &mut Interner, record: &Object, id: &str) -> Resu
     let mut units = Vec::new();
     for unit in list(record, "units")? {
         let unit = unit.as_str().ok_or_else(|| invalid(format!("`units` has {}", short(unit))))?;
-        units.push(interner.intern(unit));
+        units.push(interner.rare(unit));
     }
     let mut periods = Vec::new();
     for period in list(record, "periods")? {
@@ -289,7 +289,7 @@ fn nodes(
         let mut only = Vec::new();
         for unit in list(node, "only")? {
             let unit = unit.as_str().ok_or_else(|| invalid(format!("`only` has {}", short(unit))))?;
-            only.push(interner.intern(unit));
+            only.push(interner.rare(unit));
         }
         let (weight, children) =
             (positive(node, "weight")?, self::nodes(interner, children, depth + 1, left)?);
@@ -312,7 +312,7 @@ pub(super) fn measure(interner: &mut Interner, record: &Object) -> Result<Measur
         .ok_or_else(|| format!("wrong_type: `value` is {}, expected a whole number", short(value)))?;
     let scope = word(text(record, "scope")?.unwrap_or("district"), "scope", SCOPES)?;
     let unit = match scope {
-        Scored::City => interner.intern("city"),
+        Scored::City => interner.rare("city"),
         _ => name(interner, record, "unit")?,
     };
     if unit == Sym::EMPTY {

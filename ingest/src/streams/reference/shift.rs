@@ -27,7 +27,7 @@ pub(super) fn parse(interner: &mut Interner, object: &Object) -> Result<ShiftRef
             let wrong =
                 || format!("wrong_type: `fleets` is {}, expected a list of identifiers", short(fleets));
             let fleet = |fleet: &Json| match Id::deserialize(fleet) {
-                Ok(id) => Ok(interner.intern(id.as_str())),
+                Ok(id) => Ok(interner.rare(id.as_str())),
                 Err(_) => Err(wrong()),
             };
             fleets.as_array().ok_or_else(wrong)?.iter().map(fleet).collect::<Result<_, Reason>>()?
