@@ -137,27 +137,28 @@ impl Timed for Point {
     }
 
     fn pack(points: &[Self]) -> Option<Box<[u8]>> {
-        let (mut expected, mut bytes) = (Expected::default(), Vec::with_capacity(12 * points.len()));
+        // Room for the most that a chunk can take; what it does take is copied once.
+        let (mut expected, mut bytes, mut end) = (Expected::default(), [0u8; Self::CHUNK * MOST_BYTES], 0);
         for point in points {
             let heard = numbers(point);
-            let (mut fix, mut end) = ([0u8; MOST_BYTES], 1);
+            let which = end;
+            (bytes[which], end) = (0, which + 1);
             for (i, (number, expected)) in heard.iter().zip(expected.expected).enumerate() {
                 let differs = number.wrapping_sub(expected);
                 if differs != 0 {
-                    fix[0] |= 1 << i;
+                    bytes[which] |= 1 << i;
                     // Small ones of either sign are small without one; seven bits to a byte, as postcard reads them.
                     let mut left = (differs << 1 ^ differs >> 63) as u64;
                     while left >= 0x80 {
-                        fix[end] = left as u8 | 0x80;
+                        bytes[end] = left as u8 | 0x80;
                         (left, end) = (left >> 7, end + 1);
                     }
-                    (fix[end], end) = (left as u8, end + 1);
+                    (bytes[end], end) = (left as u8, end + 1);
                 }
             }
-            bytes.extend_from_slice(&fix[..end]);
             expected.hear(heard);
         }
-        Some(bytes.into_boxed_slice())
+        Some(bytes[..end].into())
     }
 
     fn unpack(mut bytes: &[u8]) -> Vec<Self> {
@@ -220,7 +221,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_is_packed_comes_out(points in proptest::collection::vec(point(), 0..80)) {
+        fn what_is_packed_comes_out(points in proptest::collection::vec(point(), 0..=Point::CHUNK)) {
             prop_assert_eq!(bits(&Point::unpack(&Point::pack(&points).unwrap())), bits(&points));
         }
     }
@@ -239,7 +240,7 @@ mod tests {
             offset: 1_000_000 + (n * 2000 + n % 90) as u64,
             tick: (1_794_560_400_200 + n * 10_000) as u64,
         };
-        let points: Vec<Point> = (0..64).map(fix).collect();
+        let points: Vec<Point> = (0..Point::CHUNK as i64).map(fix).collect();
         let packed = Point::pack(&points).unwrap();
         assert!(packed.len() < 9 * points.len(), "{} bytes", packed.len());
         assert_eq!(Point::unpack(&packed), points);

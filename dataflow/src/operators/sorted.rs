@@ -2,8 +2,8 @@
 //!
 //! **Meaning.** [`Sorted`] maps keys to values, in order of key.
 //!
-//! **Mechanism.** One list that is searched by halving. What changes is nearly always among the last: there it costs as
-//! much as a list; a change elsewhere moves what lies on the shorter side. Where a tree has nodes with room for eleven
+//! **Mechanism.** One list that is searched from its end, then by halving. What changes is nearly always among the last:
+//! there it costs as much as a list; a change elsewhere moves what lies on the shorter side. Where a tree has nodes with room for eleven
 //! entries, this has no more room than an eighth of what it holds.
 //!
 //! **State.** The entries, side by side.
@@ -11,6 +11,9 @@
 use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
+
+/// How many of the last entries are looked at one by one.
+const NEAR: usize = 8;
 
 /// A map in order of key.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,11 +30,11 @@ impl<K, V> Default for Sorted<K, V> {
 impl<K: Ord + Copy, V> Sorted<K, V> {
     /// The number of entries with lesser keys.
     fn place(&self, key: K) -> usize {
-        match self.entries.back() {
-            None => 0,
-            Some((last, _)) if *last < key => self.entries.len(),
-            Some((last, _)) if *last == key => self.entries.len() - 1,
-            Some(_) => self.entries.partition_point(|(other, _)| *other < key),
+        let from_end = self.entries.iter().rev().take(NEAR).take_while(|(other, _)| *other >= key).count();
+        match from_end {
+            // All that were looked at, and there are more.
+            NEAR if self.entries.len() > NEAR => self.entries.partition_point(|(other, _)| *other < key),
+            n => self.entries.len() - n,
         }
     }
 

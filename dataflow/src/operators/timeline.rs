@@ -32,7 +32,7 @@ pub trait Timed: Sized {
         true
     }
 
-    /// Items in order of event time in less room; `None` where that is not worth its while.
+    /// At most [`Timed::CHUNK`] items in order of event time, in less room; `None` where that is not worth its while.
     fn pack(_items: &[Self]) -> Option<Box<[u8]>> {
         None
     }

@@ -642,7 +642,8 @@ impl Fed for SeriesLogic {
         readings.sort_by_key(|reading| reading.pos);
         let mut order = std::mem::take(&mut self.order);
         order.extend((0u32..).zip(readings.iter()).map(|(n, reading)| (reading.sensor, n)));
-        order.sort_unstable();
+        // As one number each, which is less to compare.
+        order.sort_unstable_by_key(|(id, n)| u64::from(id.0) << 32 | u64::from(*n));
         for batch in batches(&order) {
             self.sensors.look_ahead(batch.iter().map(|(id, _)| *id), Sensor::touch);
             for run in batch.chunk_by(|(one, _), (next, _)| one == next) {

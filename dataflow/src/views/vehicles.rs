@@ -563,7 +563,8 @@ impl Fed for Tracks {
         fixes.sort_by_key(|fix| fix.pos);
         let mut order = std::mem::take(&mut self.order);
         order.extend((0u32..).zip(fixes.iter()).map(|(n, fix)| (fix.vehicle, n)));
-        order.sort_unstable();
+        // As one number each, which is less to compare.
+        order.sort_unstable_by_key(|(id, n)| u64::from(id.0) << 32 | u64::from(*n));
         for batch in batches(&order) {
             self.vehicles.look_ahead(batch.iter().map(|(id, _)| *id), Track::touch);
             for run in batch.chunk_by(|(one, _), (next, _)| one == next) {

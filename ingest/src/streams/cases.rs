@@ -86,7 +86,8 @@ const EVENTS: &str = "reported, rejected, filed, dispatched, returned, extended,
 
 fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, Reason> {
     let record: Record<'_> = sonic_rs::from_slice(value).map_err(|e| diagnose(value, FIELDS, &e))?;
-    let name = |id: &Option<Id<'_>>| id.as_ref().map_or(Sym::EMPTY, |id| interner.rare(id.as_str()));
+    // Of districts, classes and departments there are few; of callers and cases there are many.
+    let mut name = |id: &Option<Id<'_>>| id.as_ref().map_or(Sym::EMPTY, |id| interner.frequent(id.as_str()));
     let missing = |field: &str| format!("missing_field: `{field}` is missing in event `{}`", record.event.0);
     let kind = match &*record.event.0 {
         "reported" => {
@@ -108,8 +109,8 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
             let crs = geometry::crs(record.crs.as_ref().map(|name| &*name.0))?;
             let at = at.map(|(lon, lat)| crs.to_wgs84(lon, lat)).map(|(lon, lat)| (tenths(lon), tenths(lat)));
             let (class, district, grid) = (name(&record.class), name(&record.district), name(&record.grid));
-            let caller = name(&record.caller);
-            let source = interner.rare(source);
+            let source = interner.frequent(source);
+            let caller = record.caller.as_ref().map_or(Sym::EMPTY, |id| interner.rare(id.as_str()));
             Event::Reported { source, class, district, grid, caller, at }
         }
         "rejected" => Event::Rejected,
@@ -129,8 +130,8 @@ fn parse(interner: &mut Interner, value: &[u8], pos: LogPos) -> Result<Parsed, R
         "voided" => Event::Voided,
         "appeal_granted" => Event::AppealGranted,
         "merged" => {
-            record.into.as_ref().ok_or_else(|| missing("into"))?;
-            Event::Merged { into: name(&record.into) }
+            let into = record.into.as_ref().ok_or_else(|| missing("into"))?;
+            Event::Merged { into: interner.rare(into.as_str()) }
         }
         "rated" => {
             let n = record.satisfaction.ok_or_else(|| missing("satisfaction"))?.0;
