@@ -4,9 +4,9 @@
 //! scores), and small keyed state of our own where work is per record and hot. [`ticked`] is the one operator for the
 //! second kind: it hands a view's logic the rows of one tick at a time, and wakes it when time alone changes something.
 //! [`keyed`] holds that state so that it can be exported and restored; [`appointments`] and [`park`] keep what lies in
-//! the future out of the way; [`timeline`] is a key's history in order of event time, and [`sorted`] a small map; [`delta`] is the change
-//! of one key, from which both steps and differential collections derive; [`publish`] turns deltas into the changes of a
-//! step.
+//! the future out of the way; [`timeline`] is a key's history in order of event time, and [`sorted`] a small map;
+//! [`delta`] is the change of one key, from which both steps and differential collections derive; [`publish`] turns
+//! deltas into the changes of a step.
 
 pub mod appointments;
 pub mod delta;

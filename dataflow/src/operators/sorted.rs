@@ -3,8 +3,8 @@
 //! **Meaning.** [`Sorted`] maps keys to values, in order of key.
 //!
 //! **Mechanism.** One list that is searched from its end, then by halving. What changes is nearly always among the last:
-//! there it costs as much as a list; a change elsewhere moves what lies on the shorter side. Where a tree has nodes with room for eleven
-//! entries, this has no more room than an eighth of what it holds.
+//! there it costs as much as a list; a change elsewhere moves what lies on the shorter side. Where a tree has nodes with
+//! room for eleven entries, this has no more room than an eighth of what it holds.
 //!
 //! **State.** The entries, side by side.
 
