@@ -14,8 +14,8 @@
 //! `appended_at` (for files: when the record was appended to the log it comes from) are Unix ms or RFC 3339 with an
 //! offset, in the years 2000 to 2099.
 //!
-//! State: the names seen, in front of the shared table, so that a known name takes neither a lock nor an allocation.
-//! It is bounded as that table is: by the identifiers the log has named.
+//! State: the names that come often (sensors, vehicles, districts), in front of the shared table, so that such a name takes
+//! neither a lock nor an allocation. It is bounded as that table is: by the identifiers the log has named.
 
 mod actions;
 mod cases;
